@@ -8,6 +8,8 @@
 // Workgroup memory: 2 * STAGE_VECTORS * 16 bytes, two stages that alternate. A stage holds
 //   for the scores: QUERY[chunk][TILE_ROWS] then KEY[chunk][TILE_COLUMNS], transposed, f32
 //   for the output: VALUE[THREADS_X][d] then P[THREADS_X][TILE_ROWS + 4], f32
+// or, where that fits, rows of one width with a QUERY and a KEY, or a VALUE and a P, beside each other
+// (TileLayout.stageWidth).
 // tile_codegen.ts explains the products; what it and dense_attention_codegen.ts generate is
 // appended below, unrolled, because some stacks add a counter to every loop and a check to every
 // index.
@@ -32,7 +34,7 @@ struct Params {
 // Results, declared by the generator: output [heads, N, d] and logSumExp [heads, N] (natural
 // logarithm), or squaredNorms [heads, resultRows] of the output rows alone.
 
-var<workgroup> stage: array<vec4f, 2 * STAGE_VECTORS>;
+var<workgroup> stage: Stages;
 
 var<private> tx: u32;
 var<private> ty: u32;

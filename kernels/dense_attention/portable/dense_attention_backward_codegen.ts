@@ -45,6 +45,7 @@ export function generateQueryBackward(
       columns: "keys",
       into: "s",
       scale: "params.scale",
+      repeated: "rows",
     }),
     generateFirstProduct(program, {
       name: "WeightGradients",
@@ -52,12 +53,14 @@ export function generateQueryBackward(
       rowsType: gradientType,
       columns: "values",
       into: "p",
+      repeated: "rows",
     }),
     generateSecondProduct(program, {
       name: "Gradient",
       weights: "p",
       values: "keys",
       into: "o",
+      consumed: true,
     }),
   ];
   const storeRows = generateStoreRows(program, {
@@ -114,6 +117,7 @@ export function generateKeyValueBackward(
       columns: "queries",
       into: "s",
       scale: "params.scale",
+      repeated: "rows",
     }),
     generateFirstProduct(program, {
       name: "WeightGradients",
@@ -121,6 +125,7 @@ export function generateKeyValueBackward(
       columns: "outputGradients",
       columnsType: gradientType,
       into: "p",
+      repeated: "rows",
     }),
     generateSecondProduct(program, {
       name: "ValueGradient",
@@ -134,6 +139,7 @@ export function generateKeyValueBackward(
       weights: "p",
       values: "queries",
       into: "ok",
+      consumed: true,
     }),
   ];
   const stores = [

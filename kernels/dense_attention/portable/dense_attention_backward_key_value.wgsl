@@ -23,7 +23,7 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> valueGradients: array<FourElements>; // [heads, N, d]
 @group(0) @binding(8) var<uniform> params: Params;
 
-var<workgroup> stage: array<vec4f, 2 * STAGE_VECTORS>;
+var<workgroup> stage: Stages;
 
 var<private> tx: u32;
 var<private> ty: u32;

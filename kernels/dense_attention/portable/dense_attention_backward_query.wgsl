@@ -22,7 +22,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> queryGradients: array<FourElements>; // [heads, N, d]
 @group(0) @binding(7) var<uniform> params: Params;
 
-var<workgroup> stage: array<vec4f, 2 * STAGE_VECTORS>;
+var<workgroup> stage: Stages;
 
 var<private> tx: u32;
 var<private> ty: u32;

@@ -35,12 +35,15 @@ export function generateAttention(
     columns: "keys",
     into: "s",
     scale: "params.scale",
+    repeated: walked ? undefined : "both",
   });
   const outputs = generateSecondProduct(program, {
     name: "Output",
     weights: "s",
     values: "values",
     into: "o",
+    consumed: true,
+    repeated: !walked,
   });
   // m: running maxima; l: running sums of this thread's own keys.
   return wgsl`

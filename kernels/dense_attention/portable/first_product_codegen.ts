@@ -5,7 +5,7 @@
  */
 import type { DType } from "../../gpu/buffers.ts";
 import { range, wgsl, XYZW } from "../../gpu/wgsl.ts";
-import { fetchVector, forEachUnit } from "./tile_codegen.ts";
+import { fetchedVector, fetchVector, forEachUnit, type VectorPlace } from "./tile_codegen.ts";
 import { elementsPerVector, layOut, type TileProgram } from "./tile_layout.ts";
 
 /** Names of a first product. */
@@ -22,6 +22,11 @@ export interface FirstProduct {
   /** Storage types of the two buffers. Default: the program's. */
   readonly rowsType?: DType;
   readonly columnsType?: DType;
+  /**
+   * Which operand repeats its last row beyond its end, where nothing that comes of it is kept. Default:
+   * none, rows beyond the end are zeros.
+   */
+  readonly repeated?: "rows" | "both";
 }
 
 /** How the rows of an operand are read, 16 bytes at a time. */
@@ -46,7 +51,8 @@ function operandOf({ tiling: { chunk }, headDim }: TileProgram, dtype: DType): O
 export function generateFirstProduct(program: TileProgram, product: FirstProduct): string {
   const { tiling: { tileRows, tileColumns, chunk }, headDim, dtype } = program;
   const { name, into, rowsType = dtype, columnsType = dtype } = product;
-  const { threads, rowsPerThread, columnsPerThread } = layOut(program.tiling, headDim);
+  const { threads, rowsPerThread, columnsPerThread, stageWidth } = layOut(program.tiling, headDim);
+  const from = stageWidth > 0 ? "" : "base + ";
   const rows = operandOf(program, rowsType);
   const columns = operandOf(program, columnsType);
   const scores = range(rowsPerThread).flatMap((r) =>
@@ -59,25 +65,25 @@ export function generateFirstProduct(program: TileProgram, product: FirstProduct
   const registersOf = (register: (i: number) => string, { units }: { units: number }) =>
     range(Math.ceil(units / threads)).map((i) => `var<private> ${register(i)}: vec4u;`);
 
-  const fetchRow = (i: number) =>
-    fetchVector(rowRegister(i), product.rows, {
-      row: `row0 + u % ${tileRows}u`,
-      column: `c * ${rows.pieces}u + u / ${tileRows}u`,
-      rowVectors: rows.rowVectors,
-      group: program.group,
-    });
-  const fetchColumn = (i: number) =>
-    fetchVector(columnRegister(i), product.columns, {
-      row: `c0 + columnOfSlot(u % ${tileColumns}u)`,
-      column: `c * ${columns.pieces}u + u / ${tileColumns}u`,
-      rowVectors: columns.rowVectors,
-      apart: program.apart,
-      group: program.group,
-    });
+  const rowPlace: VectorPlace = {
+    row: `row0 + u % ${tileRows}u`,
+    column: `c * ${rows.pieces}u + u / ${tileRows}u`,
+    rowVectors: rows.rowVectors,
+    group: program.group,
+  };
+  const columnPlace: VectorPlace = {
+    row: `c0 + columnOfSlot(u % ${tileColumns}u)`,
+    column: `c * ${columns.pieces}u + u / ${tileColumns}u`,
+    rowVectors: columns.rowVectors,
+    apart: program.apart,
+    group: program.group,
+  };
+  const fetchRow = (i: number) => fetchVector(rowRegister(i), product.rows, rowPlace);
+  const fetchColumn = (i: number) => fetchVector(columnRegister(i), product.columns, columnPlace);
   const scale = product.scale ? ` * ${product.scale}` : "";
   const storeRow = (i: number) =>
     storeTransposed(program, {
-      register: rowRegister(i),
+      vector: product.repeated ? rowRegister(i) : fetchedVector(rowRegister(i), rowPlace),
       dtype: rowsType,
       first: 0,
       slots: tileRows,
@@ -85,7 +91,9 @@ export function generateFirstProduct(program: TileProgram, product: FirstProduct
     });
   const storeColumn = (i: number) =>
     storeTransposed(program, {
-      register: columnRegister(i),
+      vector: product.repeated === "both"
+        ? columnRegister(i)
+        : fetchedVector(columnRegister(i), columnPlace),
       dtype: columnsType,
       first: tileRows / 4,
       slots: tileColumns,
@@ -103,24 +111,25 @@ export function generateFirstProduct(program: TileProgram, product: FirstProduct
       ${forEachUnit(rowUnits, fetchRow)}
       ${forEachUnit(columnUnits, fetchColumn)}
     }
-    fn store${name}(base: u32) {
+    fn store${name}(base: u32, c0: u32) {
       ${forEachUnit(rowUnits, storeRow)}
       ${forEachUnit(columnUnits, storeColumn)}
     }
     fn multiply${name}(base: u32) {
-      let ra = base + ty * ${rowsPerThread / 4}u;
-      let ca = base + ${tileRows / 4}u + tx;
+      let ra = ${from}ty * ${rowsPerThread / 4}u;
+      let ca = ${from}${tileRows / 4}u + tx;
       ${range(chunk).map((k) => rankOneUpdate(program, { into, k }))}
     }
-    // Scores of the tile at c0, from zero. The next chunk is loaded while one is multiplied.
+    // Scores of the tile at c0, from zero. The next chunk is loaded while one is multiplied;
+    // the last is loaded twice, since loads in a branch are not hidden.
     fn compute${name}(c0: u32) {
       clear${name}();
       fetch${name}(c0, 0u);
       for (var c = 0u; c < CHUNKS; c++) {
-        let base = (c & 1u) * STAGE_VECTORS;
-        store${name}(base);
+        let base = (c & 1u)${stageWidth > 0 ? "" : " * STAGE_VECTORS"};
+        store${name}(base, c0);
         workgroupBarrier();
-        if (c + 1u < CHUNKS) { fetch${name}(c0, c + 1u); }
+        fetch${name}(c0, min(c + 1u, CHUNKS - 1u));
         multiply${name}(base);
       }
     }
@@ -140,30 +149,38 @@ function stageRow({ tiling: { tileRows, tileColumns } }: TileProgram): number {
 function storeTransposed(
   program: TileProgram,
   options: {
-    readonly register: string;
+    /** WGSL of four words. */
+    readonly vector: string;
     readonly dtype: DType;
     readonly first: number;
     readonly slots: number;
     readonly scale: string;
   },
 ): string {
-  const { register, dtype, first, slots, scale } = options;
+  const { vector, dtype, first, slots, scale } = options;
+  const { stageWidth } = layOut(program.tiling, program.headDim);
   const step = stageRow(program);
   const perVector = elementsPerVector(dtype);
+  const place = (row: number) =>
+    stageWidth > 0 ? `stage[base][down + ${row}u][at][lane]` : `stage[at + ${row * step}u][lane]`;
   const halves = range(4).map((w) =>
     wgsl`
-      let p${w} = unpack2x16float(${register}.${XYZW[w]})${scale};
-      stage[at + ${2 * w * step}u][lane] = p${w}.x;
-      stage[at + ${(2 * w + 1) * step}u][lane] = p${w}.y;
+      let p${w} = unpack2x16float(x.${XYZW[w]})${scale};
+      ${place(2 * w)} = p${w}.x;
+      ${place(2 * w + 1)} = p${w}.y;
     `
   );
   const floats = [
-    `let p = bitcast<vec4f>(${register})${scale};`,
-    ...range(4).map((w) => `stage[at + ${w * step}u][lane] = p.${XYZW[w]};`),
+    `let p = bitcast<vec4f>(x)${scale};`,
+    ...range(4).map((w) => `${place(w)} = p.${XYZW[w]};`),
   ];
   return wgsl`
-    let slot = u % ${slots}u; let lane = slot & 3u;
-    let at = base + (u / ${slots}u) * ${perVector * step}u + ${first}u + slot / 4u;
+    let x = ${vector}; let slot = u % ${slots}u; let lane = slot & 3u;
+    ${
+    stageWidth > 0
+      ? `let down = (u / ${slots}u) * ${perVector}u; let at = ${first}u + slot / 4u;`
+      : `let at = base + (u / ${slots}u) * ${perVector * step}u + ${first}u + slot / 4u;`
+  }
     ${dtype === "f16" ? halves : floats}
   `;
 }
@@ -174,8 +191,11 @@ function rankOneUpdate(
   { into, k }: { readonly into: string; readonly k: number },
 ): string {
   const { threadsX } = program.tiling;
-  const { rowsPerThread, columnsPerThread } = layOut(program.tiling, program.headDim);
-  const at = k * stageRow(program);
+  const { rowsPerThread, columnsPerThread, stageWidth } = layOut(program.tiling, program.headDim);
+  const vector = (first: string, more: number) =>
+    stageWidth > 0
+      ? `stage[base][${k}u][${first} + ${more}u]`
+      : `stage[${first} + ${k * stageRow(program) + more}u]`;
   const groups = range(columnsPerThread / 4);
   const multiply = (r: number, g: number) => {
     const score = `${into}${r}_${g}`;
@@ -183,8 +203,8 @@ function rankOneUpdate(
   };
   return wgsl`
     {
-      ${range(rowsPerThread / 4).map((i) => `let a${i} = stage[ra + ${at + i}u];`)}
-      ${groups.map((g) => `let b${g} = stage[ca + ${at + g * threadsX}u];`)}
+      ${range(rowsPerThread / 4).map((i) => `let a${i} = ${vector("ra", i)};`)}
+      ${groups.map((g) => `let b${g} = ${vector("ca", g * threadsX)};`)}
       ${range(rowsPerThread).flatMap((r) => groups.map((g) => multiply(r, g)))}
     }
   `;

@@ -5,7 +5,7 @@
  */
 import type { DType } from "../../gpu/buffers.ts";
 import { range, wgsl, XYZW } from "../../gpu/wgsl.ts";
-import { fetchVector, forEachUnit } from "./tile_codegen.ts";
+import { fetchedVector, fetchVector, forEachUnit, type VectorPlace } from "./tile_codegen.ts";
 import { elementsPerVector, layOut, type TileProgram } from "./tile_layout.ts";
 
 /** Names of a second product. */
@@ -20,6 +20,10 @@ export interface SecondProduct {
   readonly into: string;
   /** Storage type of the values. Default: the program's. */
   readonly valuesType?: DType;
+  /** Nothing reads the weights' registers afterwards. Default false. */
+  readonly consumed?: boolean;
+  /** Rows of values beyond the end are the last one, where all their weights are 0; else they are zeros. */
+  readonly repeated?: boolean;
 }
 
 /**
@@ -30,11 +34,12 @@ export interface SecondProduct {
  */
 export function generateSecondProduct(program: TileProgram, product: SecondProduct): string {
   const { tiling: { threadsX }, headDim } = program;
-  const { name, into, valuesType: dtype = program.dtype } = product;
-  const { threads, rowsPerThread, columnsPerThread, depthGroups } = layOut(
+  const { name, weights, into, valuesType: dtype = program.dtype } = product;
+  const { threads, rowsPerThread, columnsPerThread, depthGroups, stageWidth } = layOut(
     program.tiling,
     headDim,
   );
+  const inRows = stageWidth > 0;
   const rowVectors = headDim / elementsPerVector(dtype);
   const valueUnits = { units: threadsX * rowVectors, threads };
   const weightVectors = threadsX * headDim / 4; // where the weights begin in a stage
@@ -45,33 +50,55 @@ export function generateSecondProduct(program: TileProgram, product: SecondProdu
   const register = (i: number) => `${into}Fetch${i}`;
   const registers = range(Math.ceil(valueUnits.units / threads)).map(register);
 
-  const fetchValue = (i: number) =>
-    fetchVector(register(i), product.values, {
-      row: `c0 + e * ${threadsX}u + u / ${rowVectors}u`,
-      column: `u % ${rowVectors}u`,
-      rowVectors,
-      apart: program.apart,
-      group: program.group,
-    });
+  const place: VectorPlace = {
+    row: `c0 + e * ${threadsX}u + u / ${rowVectors}u`,
+    column: `u % ${rowVectors}u`,
+    rowVectors,
+    apart: program.apart,
+    group: program.group,
+  };
+  const fetchValue = (i: number) => fetchVector(register(i), product.values, place);
   const storeValue = (i: number) => {
-    const x = register(i);
+    const x = product.repeated ? register(i) : fetchedVector(register(i), place);
+    const row = `stage[base][u / ${rowVectors}u]`;
+    const stored = (n: number) => {
+      if (dtype === "f32") return inRows ? `${row}[u % ${rowVectors}u]` : "stage[base + u]";
+      return inRows ? `${row}[u % ${rowVectors}u * 2u + ${n}u]` : `stage[base + 2u * u + ${n}u]`;
+    };
     return dtype === "f16"
       ? wgsl`
-        stage[base + 2u * u] = vec4f(unpack2x16float(${x}.x), unpack2x16float(${x}.y));
-        stage[base + 2u * u + 1u] = vec4f(unpack2x16float(${x}.z), unpack2x16float(${x}.w));
+        let x = ${x};
+        ${stored(0)} = vec4f(unpack2x16float(x.x), unpack2x16float(x.y));
+        ${stored(1)} = vec4f(unpack2x16float(x.z), unpack2x16float(x.w));
       `
-      : `stage[base + u] = bitcast<vec4f>(${x});`;
+      : `${stored(0)} = bitcast<vec4f>(${x});`;
   };
   const storeWeights = (i: number) =>
     wgsl`
     {
       var w: vec4f;
       ${range(4).map((j) => pickWeight(program, { ...product, row: 4 * i + j }))}
-      stage[at + ${i}u] = w;
+      stage${inRows ? "[base][tx]" : ""}[at + ${i}u] = w;
     }
   `;
-  const weightsAt = `base + ${weightVectors}u + tx * ${padded}u + ty * ${rowsPerThread / 4}u`;
+  const ownRows = `ty * ${rowsPerThread / 4}u`;
+  const weightsAt = inRows
+    ? `${headDim / 4}u + ${ownRows}`
+    : `base + ${weightVectors}u + tx * ${padded}u + ${ownRows}`;
 
+  // Four columns at a time are picked from the first registers, into which the next four move.
+  const quads = range(columnsPerThread / 4);
+  const shift = product.consumed && quads.length > 1
+    ? wgsl`
+        if ((e & 3u) == 3u) {
+          ${
+      range(rowsPerThread).flatMap((r) =>
+        quads.slice(1).map((g) => `${weights}${r}_${g - 1} = ${weights}${r}_${g};`)
+      )
+    }
+        }
+      `
+    : "";
   return wgsl`
     ${outputs.map((output) => `var<private> ${output}: vec4f;`)}
     ${registers.map((fetched) => `var<private> ${fetched}: vec4u;`)}
@@ -81,26 +108,27 @@ export function generateSecondProduct(program: TileProgram, product: SecondProdu
     fn fetch${name}(c0: u32, e: u32) {
       ${forEachUnit(valueUnits, fetchValue)}
     }
-    fn store${name}(base: u32, e: u32) {
+    fn store${name}(base: u32, c0: u32, e: u32) {
       ${forEachUnit(valueUnits, storeValue)}
       let at = ${weightsAt};
       let odd = (e & 1u) == 1u; let high = (e & 2u) == 2u;
-      ${columnsPerThread > 4 ? ["let quad = e / 4u;"] : []}
+      ${columnsPerThread > 4 && !product.consumed ? ["let quad = e / 4u;"] : []}
       ${range(rowsPerThread / 4).map(storeWeights)}
     }
     fn multiply${name}(base: u32) {
-      let va = base + tx;
-      let wa = base + ${weightVectors}u + ty * ${rowsPerThread / 4}u;
+      let va = ${inRows ? "tx" : "base + tx"};
+      let wa = ${inRows ? `${headDim / 4}u` : `base + ${weightVectors}u`} + ${ownRows};
       ${range(threadsX).map((k) => rankOneUpdate(program, { into, k }))}
     }
     // Adds the tile at c0, of which fetch${name}(c0, 0u) has loaded the first values.
     fn accumulate${name}(c0: u32) {
       for (var e = 0u; e < COLUMNS_PER_THREAD; e++) {
-        let base = (e & 1u) * STAGE_VECTORS;
-        store${name}(base, e);
+        let base = (e & 1u)${inRows ? "" : " * STAGE_VECTORS"};
+        store${name}(base, c0, e);
         workgroupBarrier();
-        if (e + 1u < COLUMNS_PER_THREAD) { fetch${name}(c0, e + 1u); }
+        fetch${name}(c0, min(e + 1u, COLUMNS_PER_THREAD - 1u));
         multiply${name}(base);
+        ${shift}
       }
     }
 
@@ -118,9 +146,13 @@ function paddedRows({ tiling: { tileRows } }: TileProgram): number {
  */
 function pickWeight(
   { tiling, headDim }: TileProgram,
-  { weights, row }: { readonly weights: string; readonly row: number },
+  { weights, row, consumed }: {
+    readonly weights: string;
+    readonly row: number;
+    readonly consumed?: boolean;
+  },
 ): string {
-  const { columnsPerThread } = layOut(tiling, headDim);
+  const columnsPerThread = consumed ? 4 : layOut(tiling, headDim).columnsPerThread;
   const [first, ...others] = range(columnsPerThread / 4).map((g) => `${weights}${row}_${g}`);
   const x = others.reduce((all, s, g) => `select(${all}, ${s}, quad == ${g + 1}u)`, first);
   const element = "select(select(x.x, x.y, odd), select(x.z, x.w, odd), high)";
@@ -133,9 +165,11 @@ function rankOneUpdate(
   { into, k }: { readonly into: string; readonly k: number },
 ): string {
   const { tiling: { threadsX }, headDim } = program;
-  const { rowsPerThread, depthGroups } = layOut(program.tiling, headDim);
-  const weightsAt = k * paddedRows(program);
-  const valuesAt = k * headDim / 4;
+  const { rowsPerThread, depthGroups, stageWidth } = layOut(program.tiling, headDim);
+  const vector = (first: string, more: number, flatRow: number) =>
+    stageWidth > 0
+      ? `stage[base][${k}u][${first} + ${more}u]`
+      : `stage[${first} + ${k * flatRow + more}u]`;
   const groups = range(depthGroups);
   const multiply = (r: number, g: number) => {
     const output = `${into}${r}_${g}`;
@@ -143,8 +177,8 @@ function rankOneUpdate(
   };
   return wgsl`
     {
-      ${range(rowsPerThread / 4).map((i) => `let w${i} = stage[wa + ${weightsAt + i}u];`)}
-      ${groups.map((g) => `let v${g} = stage[va + ${valuesAt + g * threadsX}u];`)}
+      ${range(rowsPerThread / 4).map((i) => `let w${i} = ${vector("wa", i, paddedRows(program))};`)}
+      ${groups.map((g) => `let v${g} = ${vector("va", g * threadsX, headDim / 4)};`)}
       ${range(rowsPerThread).flatMap((r) => groups.map((g) => multiply(r, g)))}
     }
   `;

@@ -15,7 +15,7 @@
  * kinds of step alternate between two stages of workgroup memory, so each needs one barrier:
  * filling a stage is safe because every thread that reads it has passed the previous barrier.
  *
- * The shader around these functions declares `params.rows`, `stage`, and the private variables
+ * The shader around these functions declares `params.rows`, `stage` of type `Stages`, and the private variables
  * `local`, `tx`, `ty`, `row0` (first row of the workgroup) and `headRow` (first row of the sequence in
  * the tensors; row n of the sequence is row headRow + n * ROW_STRIDE). Where query heads share a head of
  * keys and values, `keyRow` is that first row in the tensors of keys and values, and in their gradients.
@@ -24,14 +24,14 @@
  */
 import { NEAREST_HALF } from "../../gpu/half.ts";
 import { range, wgsl } from "../../gpu/wgsl.ts";
-import { layOut, type TileProgram } from "./tile_layout.ts";
+import { layOut, reducedRows, type TileProgram } from "./tile_layout.ts";
 
 /** Constants that the shaders use, conversion to the storage type, and the order of staged columns. */
 export function generateConstants(
   { tiling, headDim, dtype, stored = dtype, rowStride, group = 1 }: TileProgram,
 ): string {
   const { tileRows, tileColumns, threadsX, threadsY } = tiling;
-  const { chunks, columnsPerThread, stageVectors } = layOut(tiling, headDim);
+  const { chunks, columnsPerThread, stageVectors, stageWidth } = layOut(tiling, headDim);
   const half = stored === "f16";
   const fourElements = half
     ? "let y = nearestHalf(x); return vec2u(pack2x16float(y.xy), pack2x16float(y.zw));"
@@ -45,6 +45,11 @@ export function generateConstants(
     const CHUNKS = ${chunks}u;
     const COLUMNS_PER_THREAD = ${columnsPerThread}u;
     const STAGE_VECTORS = ${stageVectors}u;
+    alias Stages = ${
+    stageWidth > 0
+      ? `array<array<array<vec4f, ${stageWidth}u>, ${stageVectors / stageWidth}u>, 2u>`
+      : `array<vec4f, ${2 * stageVectors}u>`
+  };
     const ROW_STRIDE = ${rowStride ?? 1}u;
     ${group > 1 ? [`const GROUP = ${group}u;`] : []}
     alias FourElements = ${half ? "vec2u" : "vec4f"};
@@ -98,28 +103,39 @@ function headRowOf(tensor: string, group = 1): string {
   return group > 1 && KEY_TENSORS.includes(tensor) ? "keyRow" : "headRow";
 }
 
-/** Loads 16 bytes of a row into a register, or zeros if the row does not exist. */
-export function fetchVector(
-  register: string,
-  buffer: string,
-  at: {
-    readonly row: string;
-    readonly column: string;
-    readonly rowVectors: number;
-    /** The row is one of other tensors than own rows. Default false. */
-    readonly apart?: boolean;
-    /** Query heads that share a head of the buffer, if it holds keys or values. Default 1. */
-    readonly group?: number;
-  },
-): string {
+/** Where a thread's vector of 16 bytes lies. */
+export interface VectorPlace {
+  /** WGSL of the row's number in its sequence. */
+  readonly row: string;
+  /** WGSL of the vector in the row. */
+  readonly column: string;
+  readonly rowVectors: number;
+  /** The row is one of other tensors than own rows. Default false. */
+  readonly apart?: boolean;
+  /** Query heads that share a head of the buffer, if it holds keys or values. Default 1. */
+  readonly group?: number;
+}
+
+/**
+ * Loads 16 bytes of a row into a register; of the last row if the row does not exist. The load is in no
+ * branch and nothing follows it: a driver waits for it where its value is used or a branch ends.
+ */
+export function fetchVector(register: string, buffer: string, at: VectorPlace): string {
   const first = at.apart ? "column0Row + n" : `${headRowOf(buffer, at.group)} + n * ROW_STRIDE`;
   const row = `(${first}) * ${at.rowVectors}u`;
   return wgsl`
-    let n = ${at.row}; ${register} = vec4u();
-    if (n < ${
-    at.apart ? "columnRows" : "params.rows"
-  }) { ${register} = ${buffer}[${row} + ${at.column}]; }
+    let n = min(${at.row}, ${rowsOf(at)} - 1u);
+    ${register} = ${buffer}[${row} + ${at.column}];
   `;
+}
+
+/** WGSL of what {@linkcode fetchVector} loaded, or of zeros if the row does not exist. */
+export function fetchedVector(register: string, at: VectorPlace): string {
+  return `select(vec4u(), ${register}, ${at.row} < ${rowsOf(at)})`;
+}
+
+function rowsOf({ apart }: VectorPlace): string {
+  return apart ? "columnRows" : "params.rows";
 }
 
 /** The function `store<name>()`: writes the thread's output rows, each times a WGSL factor of row r. */
@@ -196,18 +212,24 @@ function reduceInSubgroup({ tiling, headDim }: TileProgram, reduction: RowReduct
 
 function reduceInStage({ tiling, headDim }: TileProgram, reduction: RowReduction): string {
   const { name, combine } = reduction;
-  const { rowsPerThread } = layOut(tiling, headDim);
+  const { rowsPerThread, stageWidth } = layOut(tiling, headDim);
   const rows = range(rowsPerThread);
   const rowVectors = tiling.threadsX / 4;
-  const vector = (r: number, i = 0) => `stage[begin + ${r * rowVectors + i}u]`;
+  const inOne = reducedRows({ tiling, width: stageWidth });
+  const vector = (r: number, i: number | string = 0) =>
+    stageWidth > 0
+      ? `stage[0u][(begin + ${r}u) / ${inOne}u][(begin + ${r}u) % ${inOne}u * ${rowVectors}u + ${i}]`
+      : `stage[begin + ${r * rowVectors}u + ${i}]`;
   const combineRow = (r: number) => [
     `{ var all = ${vector(r)};`,
     ...range(rowVectors).slice(1).map((i) => `all = ${combine("all", vector(r, i))};`),
     `${name}${r} = ${combine(combine("all.x", "all.y"), combine("all.z", "all.w"))}; }`,
   ];
   return [
-    `{ let begin = ty * ${rowsPerThread * rowVectors}u; let lane = tx & 3u;`,
-    ...rows.map((r) => `stage[begin + ${r * rowVectors}u + tx / 4u][lane] = ${name}${r};`),
+    `{ let begin = ty * ${
+      stageWidth > 0 ? rowsPerThread : rowsPerThread * rowVectors
+    }u; let lane = tx & 3u;`,
+    ...rows.map((r) => `${vector(r, "tx / 4u")}[lane] = ${name}${r};`),
     "workgroupBarrier();",
     ...rows.flatMap(combineRow),
     "workgroupBarrier(); }",

@@ -35,6 +35,12 @@ export interface TileLayout {
   readonly chunks: number;
   /** Vectors of four f32 in one of the two stages. */
   readonly stageVectors: number;
+  /**
+   * Vectors of a row of a stage that is declared as an array of rows, `array<array<vec4f, width>, chunk>`;
+   * 0: it is one array of vectors. A row's number is a constant where stages are multiplied, so that
+   * what a stack adds to check an index is the same for all rows and is done once.
+   */
+  readonly stageWidth: number;
   readonly workgroupBytes: number;
 }
 
@@ -61,7 +67,13 @@ export function layOut(tiling: Tiling, headDim: number): TileLayout {
   const first = chunk * (tileRows + tileColumns) / 4;
   const second = threadsX * headDim / 4 + threadsX * (tileRows / 4 + 1);
   const reduction = tileRows * threadsX / 4;
-  const stageVectors = Math.max(first, second, reduction);
+  const flat = Math.max(first, second, reduction);
+  const width = Math.max((tileRows + tileColumns) / 4, headDim / 4 + tileRows / 4 + 1);
+  // Rows of the stage then serve both products; weights are stored a row apart, in all banks.
+  const inRows = chunk === threadsX && width % 2 === 1 && width * chunk <= flat &&
+    reductionRows({ tiling, width }) <= chunk;
+  const stageWidth = inRows ? width : 0;
+  const stageVectors = inRows ? width * chunk : flat;
   return {
     threads: threadsX * threadsY,
     rowsPerThread,
@@ -69,8 +81,18 @@ export function layOut(tiling: Tiling, headDim: number): TileLayout {
     depthGroups,
     chunks,
     stageVectors,
+    stageWidth,
     workgroupBytes: 2 * 16 * stageVectors,
   };
+}
+
+/** Rows of the tile whose values to reduce lie in one row of a stage of rows. */
+export function reducedRows({ tiling, width }: { tiling: Tiling; width: number }): number {
+  return Math.floor(4 * width / tiling.threadsX);
+}
+
+function reductionRows(of: { tiling: Tiling; width: number }): number {
+  return Math.ceil(of.tiling.tileRows / reducedRows(of));
 }
 
 /** Elements of a row in 16 bytes. */

@@ -31,7 +31,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> merged: array<vec4f>;    // [heads, S, d], f32
 @group(0) @binding(5) var<storage, read_write> logSumExp: array<f32>;   // [heads, S], natural
 
-var<workgroup> stage: array<vec4f, 2 * STAGE_VECTORS>;
+var<workgroup> stage: Stages;
 
 var<private> tx: u32;
 var<private> ty: u32;

@@ -21,7 +21,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> weights: array<f32>;   // [heads of a dispatch, C, strip]
 @group(0) @binding(4) var<uniform> params: Params;
 
-var<workgroup> stage: array<vec4f, 2 * STAGE_VECTORS>;
+var<workgroup> stage: Stages;
 
 var<private> tx: u32;
 var<private> ty: u32;

@@ -20,7 +20,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> scores: array<f32>;  // [heads, M, strip]
 @group(0) @binding(3) var<uniform> params: Params;
 
-var<workgroup> stage: array<vec4f, 2 * STAGE_VECTORS>;
+var<workgroup> stage: Stages;
 
 var<private> tx: u32;
 var<private> ty: u32;

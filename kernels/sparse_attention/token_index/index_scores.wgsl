@@ -22,7 +22,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> weights: array<f32>;   // [J, N]
 @group(0) @binding(4) var<storage, read_write> scores: array<f32>; // [strip, stride]
 
-var<workgroup> stage: array<vec4f, 2 * STAGE_VECTORS>;
+var<workgroup> stage: Stages;
 
 var<private> tx: u32;
 var<private> ty: u32;
