@@ -242,6 +242,7 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
   sample_batch: ["sample batch", "sample batch"],
   draw_stream: ["draw stream", "draw stream"],
   round_weights: ["round weights", "round weights"],
+  transpose_weights: ["transpose weights", "transpose weights"],
 };
 
 for (const [file, [entry, label]] of Object.entries(SNAPSHOTS)) {

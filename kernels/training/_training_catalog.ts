@@ -32,6 +32,7 @@ import { createDrawStream, planDrawStream } from "./stream/draw_stream.ts";
 import { createSwigluBackward, planSwigluBackward } from "./swiglu/swiglu_backward.ts";
 import { createInitWeights, planInitWeights } from "./weights/init_weights.ts";
 import { createRoundWeights, planRoundWeights } from "./weights/round_weights.ts";
+import { createTransposeWeights, planTransposeWeights } from "./weights/transpose_weights.ts";
 
 /** The products of a layer, by what they are: tokens by heads where attention is beside them. */
 function layerProducts(sequences: number): [string, Omit<ProductOptions, "dtype">][] {
@@ -44,18 +45,25 @@ function layerProducts(sequences: number): [string, Omit<ProductOptions, "dtype"
   const weights = { form: "TN", rows: 64, columns: 64, depth: 160, result: accumulate } as const;
   const where = sequences === 1 ? "" : `, ${sequences} sequences`;
   return [
-    [`NT rope${where}`, {
-      form: "NT",
-      ...size,
-      columns: 192,
-      result: { kind: "rope", heads: parts },
-    }],
-    [`NT residual by heads${where}`, {
-      form: "NT",
-      ...size,
-      leftHeads: heads,
-      result: { kind: "residual" },
-    }],
+    // Forward, with weights transposed and not.
+    ...(["NT", "NN"] as const).flatMap((form): [string, Omit<ProductOptions, "dtype">][] => [
+      [`${form} rope${where}`, {
+        form,
+        ...size,
+        columns: 192,
+        result: { kind: "rope", heads: parts },
+      }],
+      [`${form} residual by heads${where}`, {
+        form,
+        ...size,
+        leftHeads: heads,
+        result: { kind: "residual" },
+      }],
+      ...(sequences > 1 ? [] : [
+        [`${form} residual`, { form, ...size, result: { kind: "residual" } }],
+        [`${form} swiglu`, { form, ...size, result: { kind: "swiglu" } }],
+      ] as [string, Omit<ProductOptions, "dtype">][]),
+    ]),
     [`NN store by heads${where}`, {
       form: "NN",
       ...size,
@@ -71,8 +79,6 @@ function layerProducts(sequences: number): [string, Omit<ProductOptions, "dtype"
     [`TN accumulate left by heads${where}`, { ...weights, rows: 192, leftHeads: parts }],
     [`TN accumulate right by heads${where}`, { ...weights, rightHeads: heads }],
     ...(sequences > 1 ? [] : [
-      ["NT residual", { form: "NT", ...size, result: { kind: "residual" } }],
-      ["NT swiglu", { form: "NT", ...size, result: { kind: "swiglu" } }],
       ["NT store", { form: "NT", ...size, result: { kind: "store", dtype: "f32" } }],
       ["NN store", { form: "NN", ...size, result: { kind: "store", dtype: "f16" } }],
       ["TN accumulate", weights],
@@ -249,6 +255,11 @@ function optimizers(): CatalogEntry[] {
       createInitWeights,
     ),
     passEntry("round weights", planRoundWeights({ size }), createRoundWeights),
+    passEntry(
+      "transpose weights",
+      planTransposeWeights({ rows: 72, columns: 20 }),
+      createTransposeWeights,
+    ),
   ];
 }
 

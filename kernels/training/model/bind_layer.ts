@@ -85,6 +85,18 @@ export class Layer {
     return factor(this.#binding, `layers.${this.#layer}.${name}`);
   }
 
+  /** The weights as the forward pass reads them, and what makes them so. */
+  #forwardWeights(name: string): { right: BufferSlice; made: Dispatch[] } {
+    const { plan: { parameters, products }, buffer } = this.#binding;
+    const copy = this.#weights(name);
+    if (!products.transposed) return { right: copy, made: [] };
+    const full = `layers.${this.#layer}.${name}`;
+    const [rows, columns] = parameters.find((one) => one.name === full)!.shape;
+    const right = part(buffer("transposed weights"), 0, copy.size);
+    const pass = this.#kernels.transposes.get(`${rows} × ${columns}`)!;
+    return { right, made: pass.bind({ copy, transposed: right }) };
+  }
+
   #parameter(name: string, what: "weights" | "gradient"): BufferSlice {
     return this.#binding.buffer(`layers.${this.#layer}.${name} ${what}`);
   }
@@ -111,54 +123,56 @@ export class Layer {
     });
   }
 
+  /** Adds a product of the forward pass with these weights. */
+  #multiply(
+    stages: Stages,
+    name: string,
+    product: (right: BufferSlice) => readonly Dispatch[],
+  ): void {
+    const { right, made } = this.#forwardWeights(name);
+    stages.add("products", [...made, ...product(right)]);
+  }
+
   /** Up to gates and values. */
   #upToGates(stages: Stages, attend: readonly Dispatch[]): void {
     const layer = this.#products;
     const { buffer } = this.#binding;
     stages.add("norms", this.#normOf("attention_norm", this.#x));
-    stages.add(
-      "products",
+    this.#multiply(stages, "attention.qkv", (right) =>
       layer.qkv({
         left: this.#normed,
-        right: this.#weights("attention.qkv"),
+        right,
         result: this.#qkv,
         table: buffer("rope table"),
-      }),
-    );
+      }));
     stages.add("attention", attend);
-    stages.add(
-      "products",
+    this.#multiply(stages, "attention.output", (right) =>
       layer.output({
         left: this.#o,
-        right: this.#weights("attention.output"),
+        right,
         result: this.#h,
         residual: this.#x,
-      }),
-    );
+      }));
     stages.add("norms", this.#normOf("ffn_norm", this.#h));
-    stages.add(
-      "products",
+    this.#multiply(stages, "ffn.gate_up", (right) =>
       layer.gateUp({
         left: this.#normed,
-        right: this.#weights("ffn.gate_up"),
+        right,
         result: this.#gateUp,
         activation: buffer("activation"),
-      }),
-    );
+      }));
   }
 
   /** The forward pass. */
   forward(stages: Stages): void {
     this.#upToGates(stages, this.#attention.forward);
-    stages.add(
-      "products",
+    this.#multiply(stages, "ffn.down", (right) =>
       this.#products.down({
         left: this.#binding.buffer("activation"),
-        right: this.#weights("ffn.down"),
+        right,
         result: this.#next,
         residual: this.#h,
-      }),
-    );
+      }));
   }
 
   /** The backward pass, after what it needs was computed again. */

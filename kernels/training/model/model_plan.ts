@@ -28,7 +28,7 @@ import {
   type TrainingBuffer,
 } from "./model_buffers.ts";
 import { requirePositive, requireRecord, requireWhole } from "../../gpu/require.ts";
-import { modelParameters, type Parameter, parameterSize } from "./parameters.ts";
+import { layerParameters, modelParameters, type Parameter, parameterSize } from "./parameters.ts";
 
 export type { BufferGroup, TrainingBuffer };
 
@@ -231,6 +231,17 @@ function keptBuffers(model: Model, attention: readonly AttentionPlan[]): Trainin
   ];
 }
 
+/** Shapes of the matrices of a layer that its forward products read transposed. */
+export function transposedShapes(
+  model: Model,
+  { transposed }: Pick<ModelProducts, "transposed">,
+): Parameter["shape"][] {
+  return layerParameters(model, 0).filter(({ multiplied }) => transposed && multiplied)
+    .map(({ shape }) => shape);
+}
+
+const elementsOf = ([rows, columns]: Parameter["shape"]) => rows * columns;
+
 /** Buffers that all layers share. */
 function scratchBuffers(
   model: Model,
@@ -243,6 +254,10 @@ function scratchBuffers(
   const add = (name: string, bytes: number) => {
     if (bytes > 0) shared.set(name, Math.max(bytes, shared.get(name) ?? 0));
   };
+  add(
+    "transposed weights",
+    Math.max(0, ...transposedShapes(model, products).map(elementsOf)) * size,
+  );
   add("normed", rows * width * size);
   add("norm inverse", rows * 4);
   if (recompute !== "none") {

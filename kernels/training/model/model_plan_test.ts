@@ -73,6 +73,23 @@ Deno.test("a plan counts every buffer by hand", () => {
   ]);
 });
 
+Deno.test("forward products read weights transposed on matrix units, from one buffer", () => {
+  const formsOf = (
+    device: Parameters<typeof planTraining>[0],
+    options: Partial<ModelOptions> = {},
+  ) => {
+    const plan = planTraining(device, { ...TINY, dtype: "f16", ...options });
+    const { qkv, output, gateUp, down, qkvInput } = plan.products.layer;
+    const found = plan.buffers.find(({ name }) => name === "transposed weights");
+    return [...[qkv, output, gateUp, down, qkvInput].map(({ form }) => form), found?.bytes];
+  };
+  const stored = ["NT", "NT", "NT", "NT", "NN", undefined];
+  assert.deepEqual(formsOf(DESK), stored);
+  assert.deepEqual(formsOf(DEVICE, { products: "portable" }), stored);
+  assert.deepEqual(formsOf(DEVICE, { dtype: "f32" }), stored);
+  assert.deepEqual(formsOf(DEVICE), ["NN", "NN", "NN", "NN", "NN", 192 * 64 * 2]);
+});
+
 Deno.test("a plan prints its buffers, those of equal layers in one line", () => {
   const plan = planTraining(DEVICE, paperModel({ vocabulary: "bytes", attention: NORM }));
   const lines = describeTrainingPlan(plan);

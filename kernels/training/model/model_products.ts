@@ -6,7 +6,7 @@
  */
 import { bytesPerElement } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { planProduct } from "../matrix_product/matrix_product.ts";
+import { planProduct, whyNoMatrixProduct } from "../matrix_product/matrix_product.ts";
 import type { HeadLayout, ProductOptions, ProductPlan } from "../matrix_product/types.ts";
 import type { Model } from "./model_options.ts";
 
@@ -60,6 +60,11 @@ export interface Chunk {
 export interface ModelProducts {
   /** Those of a layer. */
   readonly layer: LayerProducts;
+  /**
+   * Whether a layer's forward products read transposed copies of the weights: matrix units load factors
+   * faster whose rows do not lie along the depth.
+   */
+  readonly transposed: boolean;
   /** All rows, chunk by chunk. */
   readonly chunks: readonly Chunk[];
   /** By the rows of a chunk. */
@@ -98,20 +103,23 @@ export function planModelProducts(
 ): ModelProducts {
   const { rows, width, ffn, dtype } = model;
   const plan = planWith(gpu, model);
+  const transposed = model.products !== "portable" &&
+    whyNoMatrixProduct(gpu, { rows, columns: width, dtype }) === undefined;
+  const form = transposed ? "NN" : "NT";
   const qkv = qkvLayout(model);
   const heads = outputLayout(model);
   const accumulate = { kind: "accumulate" } as const;
   const floats = { kind: "store", dtype: "f32" } as const;
   const layer: LayerProducts = {
     qkv: plan({
-      form: "NT",
+      form,
       rows,
       columns: 3 * width,
       depth: width,
       result: { kind: "rope", heads: qkv },
     }),
     output: plan({
-      form: "NT",
+      form,
       rows,
       columns: width,
       depth: width,
@@ -119,13 +127,13 @@ export function planModelProducts(
       result: { kind: "residual" },
     }),
     gateUp: plan({
-      form: "NT",
+      form,
       rows,
       columns: 2 * ffn,
       depth: width,
       result: { kind: "swiglu" },
     }),
-    down: plan({ form: "NT", rows, columns: width, depth: ffn, result: { kind: "residual" } }),
+    down: plan({ form, rows, columns: width, depth: ffn, result: { kind: "residual" } }),
     qkvInput: plan({
       form: "NN",
       rows,
@@ -186,6 +194,7 @@ export function planModelProducts(
   const flops = (some: readonly ProductPlan[]) => some.reduce((sum, one) => sum + one.flops, 0);
   return {
     layer,
+    transposed,
     chunks,
     head,
     partialBytes: Math.max(...plans.map(({ partialBytes }) => partialBytes)),

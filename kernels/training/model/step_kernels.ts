@@ -23,7 +23,8 @@ import { createRmsNorm, planRmsNorm } from "../rms_norm/rms_norm.ts";
 import { createRmsNormBackward, planRmsNormBackward } from "../rms_norm/rms_norm_backward.ts";
 import { createRopeBackward, planRopeBackward } from "../rope/rope.ts";
 import { createSwigluBackward, planSwigluBackward } from "../swiglu/swiglu_backward.ts";
-import type { TrainingPlan } from "./model_plan.ts";
+import { createTransposeWeights, planTransposeWeights } from "../weights/transpose_weights.ts";
+import { type TrainingPlan, transposedShapes } from "./model_plan.ts";
 import { type HeadProducts, type LayerProducts, qkvLayout } from "./model_products.ts";
 import { parameterSize } from "./parameters.ts";
 
@@ -80,6 +81,10 @@ export async function compileStep(gpu: Gpu, plan: TrainingPlan) {
       first += gradientBlocks(size);
       return made;
     });
+    const shapes = new Map(
+      transposedShapes(model, products)
+        .map(([rows, columns]) => [`${rows} × ${columns}`, { rows, columns }]),
+    );
     const table = { rows, vocabulary, columns: width };
     const attention = [...new Set(plan.attention)].map((one) => [one, one] as const);
     return {
@@ -98,6 +103,10 @@ export async function compileStep(gpu: Gpu, plan: TrainingPlan) {
         squares: Promise.all(squares),
         updates: Promise.all(
           sizes.map((size) => own(createAdamw(gpu, planAdamw({ ...size, optimizer })))),
+        ),
+        transposes: compileMap(
+          shapes,
+          (shape) => own(createTransposeWeights(gpu, planTransposeWeights(shape))),
         ),
         norm: own(createRmsNorm(gpu, planRmsNorm(norm))),
         normBackward: own(

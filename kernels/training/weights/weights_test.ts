@@ -3,6 +3,7 @@ import { testGpu } from "../../gpu/_test_gpu.ts";
 import { download, run, upload } from "../_device_run.ts";
 import { createInitWeights, planInitWeights, seededWeights } from "./init_weights.ts";
 import { createRoundWeights, planRoundWeights } from "./round_weights.ts";
+import { createTransposeWeights, planTransposeWeights } from "./transpose_weights.ts";
 
 Deno.test("seeded weights have the deviation asked for, row by row", () => {
   const [rows, columns] = [200, 64];
@@ -38,6 +39,28 @@ Deno.test("the device makes the weights that the host computes, and their f16 co
     assert.ok(
       copy.every((value, i) => value === Math.f16round(want[i]) || Math.abs(value) < 2 ** -14),
     );
+  }
+  gpu.destroy();
+});
+
+Deno.test("the copy of a matrix of weights is transposed, with tiles that are not whole, too", async (t) => {
+  assert.throws(() => planTransposeWeights({ rows: 64, columns: 6 }), {
+    message: "plan transposed weights: columns 6 is not a multiple of 4",
+  });
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  for (const [rows, columns] of [[64, 128], [72, 20], [4, 200]]) {
+    const weights = Float32Array.from({ length: rows * columns }, (_, i) => i % 2039);
+    const buffers = {
+      copy: await upload(gpu, weights, "f16"),
+      transposed: await upload(gpu, new Float32Array(rows * columns), "f16"),
+    };
+    const pass = await createTransposeWeights(gpu, planTransposeWeights({ rows, columns }));
+    await run(gpu, pass.bind(buffers));
+    const have = await download(gpu, buffers.transposed, { count: rows * columns, dtype: "f16" });
+    const want = weights.map((_, i) => weights[i % rows * columns + Math.floor(i / rows)]);
+    assert.deepEqual(have, new Float16Array(want));
+    pass.destroy();
   }
   gpu.destroy();
 });
