@@ -204,7 +204,7 @@ export interface Course {
   readonly products: readonly StepProduct[];
   /** The declared tilings and the candidates. */
   readonly tilings: readonly MatrixProductTiling[];
-  /** Changed shaders, timed in the first and the last of the main products. Default: none. */
+  /** Changed shaders, timed in all main products but the first. Default: none. */
   readonly probes?: readonly ProductProbe[];
   /** The tiling that wide products are planned with. Default: the first of their form. */
   readonly planned?: MatrixProductTiling;
@@ -235,9 +235,7 @@ export async function measure(
   for (const [i, product] of main.entries()) {
     await sweep(product, [
       ...tilings.map((one) => ({ matrixTiling: one })),
-      ...i > 0 && i < main.length - 1
-        ? []
-        : probes.map(({ matrixTiling, ...probe }) => ({ matrixTiling, probe })),
+      ...i === 0 ? [] : probes.map(({ matrixTiling, ...probe }) => ({ matrixTiling, probe })),
     ]);
   }
   say(`\n${formTable(rows)}\n`);

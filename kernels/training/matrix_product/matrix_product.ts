@@ -252,7 +252,10 @@ function matrixPipeline(
         options,
         { ...tiling, unguarded: whole && tiling.unguarded },
         // The few rows of a broad result stay in the cache while columns come and go.
-        { access, bandRows: isBroad(options, tiling) ? BAND_ROWS : undefined },
+        {
+          access,
+          bandRows: tiling.bandRows ?? (isBroad(options, tiling) ? BAND_ROWS : undefined),
+        },
       ),
       access,
     });

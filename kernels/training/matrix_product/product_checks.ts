@@ -133,7 +133,7 @@ function requireKernel({ kernel, tiling, matrixTiling }: ProductOptions): void {
 
 /** Checks what a tiling on matrix units may leave out. */
 function requireOptions(tiling: MatrixProductTiling): void {
-  const { stages, unguarded, early } = tiling;
+  const { stages, unguarded, early, bandRows } = tiling;
   const allowed: [string, unknown, readonly unknown[]][] = [
     ["stages", stages, [1, 2]],
     ["unguarded", unguarded, [true, false]],
@@ -143,6 +143,9 @@ function requireOptions(tiling: MatrixProductTiling): void {
     if (value === undefined || values.includes(value)) continue;
     const list = values.join(", ");
     throw new TypeError(`${ACTION}: ${name} of the tiling ${show(value)} is not one of ${list}`);
+  }
+  if (bandRows !== undefined) {
+    requireWhole(ACTION, "bandRows of the tiling", bandRows, { most: 4096 });
   }
   if (early && (stages === 1 || tiling.depth !== 16)) {
     const name = productTilingName(tiling);

@@ -99,6 +99,11 @@ Deno.test("a result with more columns of tiles than rows is walked in bands", ()
     planProduct(MATRIX_DESK, caseOf("NN", { rows, columns, depth: 64 }, {})).pipeline.code;
   assert.match(codeOf(64, 96), /let bandRow = /);
   assert.doesNotMatch(codeOf(96, 96), /let bandRow = /);
+  const entry = caseOf("NN", { rows: 96, columns: 96, depth: 64 }, { bandRows: 2 });
+  assert.match(
+    planProduct(MATRIX_DESK, entry).pipeline.code,
+    /let bandRow = turn \/ \(2u \* across\)/,
+  );
 });
 
 Deno.test("a gradient of weights loads its operands early where all tiles are whole", () => {
@@ -131,6 +136,7 @@ Deno.test("a tiling refuses options that it does not know in one line", () => {
     const [options, reason] of [
       [{ stages: 3 }, "stages of the tiling 3 is not one of 1, 2"],
       [{ unguarded: 1 }, "unguarded of the tiling 1 is not one of true, false"],
+      [{ bandRows: 0 }, "bandRows of the tiling 0 is not a whole number from 1 to 4096"],
       [{ early: 1 }, "early of the tiling 1 is not one of true, false"],
       [{ early: true, depth: 32 }, "tiling 32/32/32/1×1, early does not have two stages of 16"],
       [
@@ -159,6 +165,7 @@ const OPTIONS: readonly (readonly [Partial<MatrixProductTiling>, typeof WHOLE])[
   // 32 threads do not take whole rows of 48 lines.
   [{ rows: 48, columns: 16 }, ODD],
   [{ unguarded: true }, BROAD],
+  [{ unguarded: true, bandRows: 2 }, WHOLE],
   [{ early: true }, ODD],
   [{ early: true, unguarded: true }, WHOLE],
 ];

@@ -44,6 +44,11 @@ export interface MatrixProductTiling {
    * multiplied, and two steps' vectors are under way in registers. Default false.
    */
   readonly early?: boolean;
+  /**
+   * Rows of tiles in a band, through which workgroups go column by column. Default: 12 where a result has more
+   * columns of tiles than rows, else none.
+   */
+  readonly bandRows?: number;
 }
 
 /** The declared space of the portable kernel, the widest first. */
@@ -106,11 +111,12 @@ export function loopDepth({ depth, early }: MatrixProductTiling): number {
 export function productTilingName(tiling: PortableProductTiling | MatrixProductTiling): string {
   const { rows, columns, depth } = tiling;
   if ("threadsY" in tiling) return `${rows}/${columns}/${depth}/${tiling.threadsY}×${columns / 8}`;
-  const { subgroupsY, subgroupsX, stages, unguarded, early } = tiling;
+  const { subgroupsY, subgroupsX, stages, unguarded, early, bandRows } = tiling;
   return [
     `${rows}/${columns}/${depth}/${subgroupsY}×${subgroupsX}`,
     ...stages === 1 ? ["one stage"] : [],
     ...early ? ["early"] : [],
+    ...bandRows ? [`bands of ${bandRows}`] : [],
     ...unguarded ? ["unguarded"] : [],
   ].join(", ");
 }
