@@ -107,7 +107,10 @@ export function foldGroups(groups: number): readonly [x: number, y: number] {
   return [x, Math.ceil(groups / x)];
 }
 
-const LIST_PASSES = ["clear", "mark", "count", "start", "place"] as const;
+const LIST_PASSES = ["clear", "mark", "count", "start", "fill", "place"] as const;
+
+/** Workgroups of the pass `fill` past the last list. */
+const TAIL_GROUPS = 64;
 
 /** The shader of a pass of the lists. */
 function listSource(entryPoint: typeof LIST_PASSES[number]): PipelineSource {
@@ -142,6 +145,7 @@ export async function bindLists(
     clear: blocks * words / 256,
     mark: queries / 256,
     count: blocks,
+    fill: blocks + TAIL_GROUPS,
     place: queries / 256,
   };
   const { lists, bits, before, tables, sources, places } = buffers;

@@ -1,13 +1,15 @@
 // Inverts lists of blocks: to each block of keys the ascending queries that selected it, packed one list
-// after another. Five passes, one entry point each; a stable counting sort whose counts are bits.
+// after another. Six passes, one entry point each; a stable counting sort whose counts are bits.
 //
 // clear     a thread takes a word of 32 queries' bits
 // mark      a thread takes a query and sets its bit in each block that it selected (atomic or: any order
 //           gives the same bits)
 // count     a workgroup takes a block: entries before each word, and of the whole list
-// start     a workgroup takes a head: where each block's list starts and ends, and whose each tile is;
-//           entries that no query gets are marked as empty. Lists are packed in turns from the first and
-//           from the last block, since the first are longest: so ranges of entries hold lists of all lengths
+// start     a workgroup takes a head: where each block's list starts and ends. Lists are packed in turns from
+//           the first and from the last block, since the first are longest: so ranges of entries hold lists
+//           of all lengths
+// fill      a workgroup takes a block: whose each tile of its list is, and marks entries that no query gets as
+//           empty. TAIL workgroups do the same past the last list
 // place     a thread takes a query: its entry in each list is where the list starts, plus the entries
 //           before its word, plus the bits before its own
 //
@@ -36,6 +38,7 @@ struct Params {
 
 const THREADS = 256u;
 const NONE = 0xffffffffu;
+const TAIL = 64u;
 
 var<workgroup> sums: array<u32, THREADS>;
 
@@ -99,36 +102,48 @@ fn startOf(head: u32, block: u32) -> u32 { return tableOf(head) + params.packed 
 // The block of the list at a place in the order of packing.
 fn blockAt(place: u32) -> u32 { return select(params.blocks - 1u - place / 2u, place / 2u, place % 2u == 0u); }
 
+// Entries of a list in whole tiles.
+fn wholeTiles(entries: u32) -> u32 { return (entries + params.tileRows - 1u) / params.tileRows * params.tileRows; }
+
 @compute @workgroup_size(THREADS)
 fn start(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let head = params.firstHead + group.x;
-  let table = tableOf(head);
-  let tiles = params.packed / params.tileRows;
   var total = 0u;
   for (var b0 = 0u; b0 < params.blocks; b0 += THREADS) {
     let place = b0 + local;
     let block = blockAt(min(place, params.blocks - 1u));
     var entries = 0u;
     if (place < params.blocks) { entries = tables[startOf(head, block)] * params.group; }
-    let own = (entries + params.tileRows - 1u) / params.tileRows * params.tileRows;
+    let own = wholeTiles(entries);
     let first = total + sumBefore(local, own) - own;
     if (place < params.blocks) {
       tables[startOf(head, block)] = first;
       tables[startOf(head, block) + params.blocks] = first + entries;
-      for (var tile = first / params.tileRows; tile < (first + own) / params.tileRows; tile++) {
-        tables[table + tile] = block;
-      }
-      for (var entry = first + entries; entry < first + own; entry++) {
-        sources[head * params.packed + entry] = NONE;
-      }
     }
     total += sums[THREADS - 1u];
   }
-  for (var tile = total / params.tileRows + local; tile < tiles; tile += THREADS) {
-    tables[table + tile] = NONE;
-  }
-  for (var entry = total + local; entry < params.packed; entry += THREADS) {
+}
+
+@compute @workgroup_size(THREADS)
+fn fill(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let head = params.firstHead + group.z;
+  let index = group.y * params.gridWidth + group.x;
+  if (index >= params.blocks + TAIL) { return; }
+  let tail = index >= params.blocks;
+  let block = select(index, blockAt(params.blocks - 1u), tail);
+  let first = tables[startOf(head, block)];
+  let end = tables[startOf(head, block) + params.blocks];
+  let past = first + wholeTiles(end - first);
+  let table = tableOf(head);
+  let skipped = select(local, (index - params.blocks) * THREADS + local, tail);
+  let step = select(THREADS, TAIL * THREADS, tail);
+  let lastEntry = select(past, params.packed, tail);
+  for (var entry = select(end, past, tail) + skipped; entry < lastEntry; entry += step) {
     sources[head * params.packed + entry] = NONE;
+  }
+  let lastTile = lastEntry / params.tileRows;
+  for (var tile = select(first, past, tail) / params.tileRows + skipped; tile < lastTile; tile += step) {
+    tables[table + tile] = select(block, NONE, tail);
   }
 }
 
