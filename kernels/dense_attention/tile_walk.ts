@@ -98,6 +98,8 @@ export interface TileWalk {
    * same sequence.
    */
   readonly apart?: boolean;
+  /** With `apart`: own rows are not consecutive rows of a tensor, and the kernel finds them by the walk. */
+  readonly gathers?: boolean;
   /**
    * Without `apart`: it declares `nearKey` all the same, since the first keys of a walk are not those
    * that all of its queries see; `walkSees` with a mask of 0 holds for any key then.

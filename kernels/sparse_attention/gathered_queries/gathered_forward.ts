@@ -10,7 +10,7 @@ import type { Gpu } from "../../gpu/device.ts";
 import { collectOwned } from "../../gpu/owned.ts";
 import type { GatheredPlan } from "./gathered_plan.ts";
 import { gatheredWalk } from "./gathered_walk.ts";
-import { bindGather, bindLists, bindMergeOutputs, type HeadRange } from "./packing.ts";
+import { bindGather, bindLists, bindMergeOutputs, type Bound, type HeadRange } from "./packing.ts";
 import { listsOfTurn, numbersOfTurn, rowsOfTurn, turnsOf } from "./turns.ts";
 
 /** Buffers by the names of a plan's `listBytes` or `scratchBytes`. */
@@ -102,12 +102,13 @@ export async function bindGatheredForward(
         const shared = { sizes, headDim, dtype, range };
         let kernel = kernels.get(range.heads);
         if (!kernel) {
-          kernel = own(await createForward(gpu, plan, { heads: range.heads, tables, turn }));
+          const { heads } = range;
+          kernel = own(await createForward(gpu, plan, { heads, tables, sources, turn }));
           kernels.set(range.heads, kernel);
           if (kernel.readRestarts) counters.push(kernel.readRestarts);
         }
-        const gather = own(
-          await bindGather(gpu, { ...shared, sources, tensors: [[rows(q), queries]] }),
+        const entries = own(
+          await bindEntryQueries(gpu, plan, { range, sources, q: rows(q), queries }),
         );
         const merge = own(
           await bindMergeOutputs(gpu, {
@@ -121,8 +122,8 @@ export async function bindGatheredForward(
           }),
         );
         dispatches.push(
-          ...gather.dispatches,
-          ...kernel.bind([queries, k, v, results, entryLse], range.firstHead),
+          ...entries.dispatches,
+          ...kernel.bind([entries.queries, k, v, results, entryLse], range.firstHead),
           ...merge.dispatches,
         );
       }
@@ -140,17 +141,44 @@ export async function bindGatheredForward(
   };
 }
 
+/** Binds the copies of queries to their entries, and says which rows the kernel binds; it may need no copies. */
+export async function bindEntryQueries(
+  gpu: Gpu,
+  { forward, sizes, headDim, dtype }: GatheredPlan,
+  { range, sources, q, queries }: {
+    readonly range: HeadRange;
+    readonly sources: BufferSlice;
+    /** `[heads, N, d]`. */
+    readonly q: BufferSlice;
+    /** `[key heads of a dispatch, packed, d]`. */
+    readonly queries: BufferSlice;
+  },
+): Promise<Bound & { readonly queries: BufferSlice }> {
+  if (forward.walk?.gathers) return { dispatches: [], queries: q, destroy: () => {} };
+  const bound = await bindGather(gpu, {
+    sizes,
+    headDim,
+    dtype,
+    range,
+    sources,
+    tensors: [[q, queries]],
+  });
+  return { ...bound, queries };
+}
+
 /** Compiles attention over the entries of some heads in a turn. */
 export function createForward(
   gpu: Gpu,
   { forward, sizes }: GatheredPlan,
-  { heads, tables, turn }: {
+  { heads, tables, sources, turn }: {
     readonly heads: number;
     readonly tables: BufferSlice;
+    readonly sources: BufferSlice;
     readonly turn: number;
   },
 ) {
-  const walk = gatheredWalk(sizes, { heads, tables, turn });
+  const { gathers } = forward.walk!;
+  const walk = gatheredWalk(sizes, { heads, tables, turn, gathers, sources });
   const share = heads / forward.heads;
   const ranges = forward.ranges.map((range) => ({ ...range, flops: range.flops * share }));
   return createLaunch(gpu, { ...forward, heads, walk, ranges }, {

@@ -152,7 +152,11 @@ export function planGathered(
     walk,
     flopsPerDispatch: options.flopsPerDispatch,
   }, { result: "rows", rowStride: 1, outputType: "f32" });
-  const forward = planShortBlocks(gpu, planned, { block, tileRows: sizes.tileRows });
+  const forward = planShortBlocks(gpu, planned, {
+    block,
+    tileRows: sizes.tileRows,
+    walk: gatheredWalk(sizes, { heads: groupHeads, gathers: true }),
+  });
   const shape = apartShape({ ...options, sizes }, groupHeads);
   const gradients = backward ? planApartBackward(gpu, shape, { kernel, walk }) : undefined;
   const tensors = packed * headDim * groupHeads;

@@ -35,19 +35,25 @@ const PARAMS = {
  * The walk over the lists of some key heads.
  *
  * @param options `heads`: key heads of a dispatch. `tables`: where tiles and lists begin, of all key
- * heads of a block; a plan needs none. `turn`: whose lists these are, default the first.
+ * heads of a block; a plan needs none. `turn`: whose lists these are, default the first. `gathers`: whether
+ * the kernel reads queries itself, from the rows that `sources` has for the entries. Its code also declares
+ * `sourceOf(head: u32, entry: u32) -> u32`, all bits of which are set where no query is, and
+ * `queryRowOf(head: u32, source: u32) -> u32`, the row of queries.
  */
 export function gatheredWalk(
   sizes: ListSizes,
-  { heads, tables, turn = 0 }: {
+  { heads, tables, turn = 0, gathers = false, sources }: {
     readonly heads: number;
     readonly tables?: BufferSlice;
     readonly turn?: number;
+    readonly gathers?: boolean;
+    readonly sources?: BufferSlice;
   },
 ): TileWalk {
   const { block, blocks, packed, tileRows, group, forced, entries, turns } = sizes;
   return {
     apart: true,
+    gathers,
     seesFirst: true,
     // Lists that are as long as the context are cut. Others begin in the order of their length, which
     // ends with less idle than pieces of a part, and needs no sums.
@@ -61,7 +67,7 @@ export function gatheredWalk(
     pairs: heads * sizes.turnPairs,
     heads,
     listBytes: () => 0,
-    bindings: ["uniform", "read"],
+    bindings: ["uniform", "read", ...gathers ? ["read" as const] : []],
     fits: ({ ownRows, columns, own }) =>
       own === "queries"
         ? tileRows % ownRows === 0
@@ -70,7 +76,8 @@ export function gatheredWalk(
       heads * ownRows * (own === "queries" ? block : entries * group / blocks),
     longKeys: 0,
     pairsWithin: () => heads * sizes.turnPairs,
-    code: (tile, binding) => gatheredCode(tile, { binding, group }),
+    code: (tile, binding) =>
+      gatheredCode(tile, { binding, group }) + (gathers ? sourceCode(binding + 2, group) : ""),
     create: (gpu) => {
       const uniforms = new Map<number, GPUBuffer>();
       return Promise.resolve({
@@ -89,12 +96,26 @@ export function gatheredWalk(
             });
             uniforms.set(firstHead, uniform);
           }
-          return [slice(uniform), tables!];
+          return [slice(uniform), tables!, ...gathers ? [sources!] : []];
         },
         destroy: () => uniforms.forEach((uniform) => uniform.destroy()),
       });
     },
   };
+}
+
+/** WGSL of the rows of queries that entries are copies of. */
+function sourceCode(binding: number, group: number): string {
+  return wgsl`
+    @group(0) @binding(${binding}) var<storage, read> walkSources: array<u32>; // [key heads, packed]
+    fn sourceOf(head: u32, entry: u32) -> u32 {
+      return walkSources[(walkParams.firstHead + head) * walkParams.packed + entry];
+    }
+    fn queryRowOf(head: u32, source: u32) -> u32 {
+      let queryHead = (walkParams.firstHead + head) * ${group}u + source % ${group}u;
+      return queryHead * walkParams.keys + source / ${group}u;
+    }
+  `;
 }
 
 /** WGSL of the order that lists are packed in: from the first and from the last block in turns. */

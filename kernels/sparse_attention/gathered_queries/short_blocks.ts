@@ -3,12 +3,14 @@
  * row fit registers: no first reference, no workgroup that starts over, no second maximum.
  *
  * A workgroup stages the keys and values of one block and takes 64 entries at a time of that block's list,
- * 16 a subgroup. A lane has 8 scores of a row for each 16 keys, finds the row's maximum with the lane that
+ * 16 a subgroup, whose queries it fetches itself: through its scratch, half of a row at a time, to left
+ * matrices. A lane has 8 scores of a row for each 16 keys, finds the row's maximum with the lane that
  * has the others, and stores weights 2^((x - max)·scale + 15), rounded to f16, for the product with V. A
  * weight that f16 rounds to zero is below 2^-40 of the largest.
  *
  * Bindings and parameters are those of the kernel of dense attention on matrix units
- * (`dense_matrix_codegen.ts`), so that the two are launched alike; no workgroup counts as restarted.
+ * (`dense_matrix_codegen.ts`), so that the two are launched alike, but that queries are not those of
+ * entries; no workgroup counts as restarted.
  *
  * Workgroup memory: (2 * block * (d/8 + 1) + 4 * 2 * 96) * 16 bytes.
  *
@@ -63,17 +65,23 @@ const LARGEST_WEIGHT = 15;
 export function planShortBlocks(
   { capabilities }: Pick<Gpu, "capabilities">,
   plan: DenseAttentionPlan,
-  { block, tileRows }: { readonly block: number; readonly tileRows: number },
+  { block, tileRows, walk }: {
+    readonly block: number;
+    readonly tileRows: number;
+    /** That of the plan, which gathers. */
+    readonly walk: TileWalk;
+  },
 ): DenseAttentionPlan {
-  const { walk, headDim, heads, rows, flops, flopsPerDispatch } = plan;
+  const { headDim, heads, rows, flops, flopsPerDispatch } = plan;
   const workgroupBytes = stagedBytes(2 * block, headDim);
   const { maxWorkgroupBytes, maxWorkgroupsPerDimension } = capabilities;
   const fits = block <= MOST_KEYS && block % 16 === 0 && workgroupBytes <= maxWorkgroupBytes;
-  if (plan.kernel !== "matrix" || !walk || !fits || tileRows % STEP_ROWS !== 0) return plan;
+  if (plan.kernel !== "matrix" || !fits || tileRows % STEP_ROWS !== 0) return plan;
   const ownRows = Math.min(tileRows, MOST_ROWS);
   const tile = { ownRows, columns: block, own: "queries" } as const;
   return {
     ...plan,
+    walk,
     tile,
     variant: `matrix units, blocks of ${block} keys at once${describeWalk(walk, rows, tile)}`,
     pipeline: {
@@ -123,6 +131,43 @@ function generateShortBlocks(
     { j, c }: { readonly j: number; readonly c: number },
   ) =>
     `subgroupMatrixLoad<${RIGHT}, ${order}>(&${tensor}, ${16 * j * stride + 2 * c}u, ${stride}u)`;
+  // Each subgroup fetches its 16 rows, half of each at a time; a row of scratch is padded as staged rows are.
+  const half = vectors / 2;
+  const fetch = (h: number, i: number) => {
+    const vector = `(lane + ${32 * i}u) % ${half}u + ${h * half}u`;
+    const source = `queries[from${i} * ${vectors}u + ${vector}]`;
+    return `let f${h}_${i} = select(vec4u(), ${source}, live${i});`;
+  };
+  const fetched = range(vectors / 4);
+  const fetchRows = flatWgsl`
+    ${
+    fetched.map((i) =>
+      flatWgsl`
+      let source${i} = sourceOf(head, own + (lane + ${32 * i}u) / ${half}u);
+      let live${i} = source${i} != 0xffffffffu;
+      let from${i} = select(0u, queryRowOf(head, source${i}), live${i});
+    `
+    )
+  }
+    ${[0, 1].flatMap((h) => fetched.map((i) => fetch(h, i)))}
+  `;
+  const loadHalf = (h: number) =>
+    flatWgsl`
+    ${
+      fetched.map((i) => {
+        const unit = `(lane + ${32 * i}u)`;
+        return `scratch[scratch0 + ${unit} / ${half}u * ${
+          half + 1
+        }u + ${unit} % ${half}u] = f${h}_${i};`;
+      })
+    }
+    ${
+      range(half / 2).map((c) =>
+        `let q${h * half / 2 + c} = subgroupMatrixLoad<${LEFT}, row_major>(&scratch, ` +
+        `scratch0 + ${2 * c}u, ${half + 1}u);`
+      )
+    }
+  `;
   const scratch = (i: number) => `scratch0 + ${i % 2 * SCRATCH}u`;
   const scores = (j: number) =>
     flatWgsl`
@@ -170,7 +215,7 @@ function generateShortBlocks(
     }
 
     @group(0) @binding(0) var<uniform> params: Params;
-    @group(0) @binding(1) var<storage, read> queries: array<vec4u>; // [heads, entries, d] f16
+    @group(0) @binding(1) var<storage, read> queries: array<vec4u>; // [heads, N, d] f16
     @group(0) @binding(2) var<storage, read> keys: array<vec4u>;    // [key heads, N, d] f16
     @group(0) @binding(3) var<storage, read> values: array<vec4u>;  // the same
     @group(0) @binding(4) var<storage, read_write> output: array<vec4f>;  // [heads, entries, d] f32
@@ -192,7 +237,7 @@ function generateShortBlocks(
       let first = (params.firstTile + group.y) * ${ownRows}u;
       let path = openWalk(head, first, 0u, params.rows);
       if (path.rows == 0u) { return; }
-      let headRow = head * params.rows;
+      let lane = local & 31u;
       let result0 = head * params.resultRows;
       let column0Row = columnHead(head);
       let columnRows = columnCount();
@@ -204,12 +249,8 @@ function generateShortBlocks(
       for (var step = 0u; step < min(${ownRows}u, params.rows); step += ${STEP_ROWS}u) {
         let own = first + step + subgroup * 16u;
         let row = own + row16;
-        ${
-    depth.map((c) =>
-      `let q${c} = subgroupMatrixLoad<${LEFT}, row_major>(&queries, ` +
-      `(headRow + own) * ${vectors}u + ${2 * c}u, ${vectors}u);`
-    )
-  }
+        ${fetchRows}
+        ${[0, 1].map(loadHalf)}
         var most = vec4f(MASKED);
         ${pieces.map(scores)}
         var t = max(max(most.x, most.y), max(most.z, most.w));

@@ -8,7 +8,7 @@ import { type BufferSlice, bytesPerElement, writeBuffer } from "../../gpu/buffer
 import type { Gpu } from "../../gpu/device.ts";
 import { collectOwned } from "../../gpu/owned.ts";
 import type { Stage } from "../../gpu/timing.ts";
-import { createForward, headRanges } from "../gathered_queries/gathered_forward.ts";
+import { bindEntryQueries, createForward, headRanges } from "../gathered_queries/gathered_forward.ts";
 import { bindGather, bindLists } from "../gathered_queries/packing.ts";
 import {
   advance,
@@ -127,10 +127,10 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
       if (found) return found;
       const made: Launches[] = [];
       for (const turn of turnsOf(gathered)) {
-        const { tables } = listsOfTurn(gathered, turn, lists);
+        const { tables, sources } = listsOfTurn(gathered, turn, lists);
         made.push({
           compress: own(await createBranch(gpu, compressed, { heads, turn })),
-          gather: own(await createForward(gpu, gathered, { heads, tables, turn })),
+          gather: own(await createForward(gpu, gathered, { heads, tables, sources, turn })),
           slide: own(await createBranch(gpu, sliding, { heads, turn })),
         });
       }
@@ -181,11 +181,11 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
           }),
         );
         const entries = own(
-          await bindGather(gpu, {
-            ...shared,
-            sizes,
+          await bindEntryQueries(gpu, gathered, {
+            range,
             sources,
-            tensors: [[ofRows(b.q), scratch.queries]],
+            q: ofRows(b.q),
+            queries: scratch.queries,
           }),
         );
         const merge = await bindMergeBranches(gpu, plan, {
@@ -221,7 +221,7 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
           ...inverted.dispatches,
           ...entries.dispatches,
           ...gather.bind(
-            [scratch.queries, b.k, b.v, scratch.results, scratch.entryLse],
+            [entries.queries, b.k, b.v, scratch.results, scratch.entryLse],
             range.firstHead,
           ),
           ...slide.bind(
