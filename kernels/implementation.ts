@@ -127,6 +127,8 @@ export interface LayerInputs {
 export interface GatheredCuts {
   /** Queries of a turn: their entries are in memory at the same time. */
   readonly turnQueries?: number;
+  /** Turns that branches of NSA whose queries are not gathered take at once. */
+  readonly sweepTurns?: number;
   /** Entries of a part, on matrix units: a workgroup of the pass over keys and values visits no more. */
   readonly partQueries?: number;
 }

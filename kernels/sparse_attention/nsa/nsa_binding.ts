@@ -8,7 +8,11 @@ import { type BufferSlice, bytesPerElement, writeBuffer } from "../../gpu/buffer
 import type { Gpu } from "../../gpu/device.ts";
 import { collectOwned } from "../../gpu/owned.ts";
 import type { Stage } from "../../gpu/timing.ts";
-import { bindEntryQueries, createForward, headRanges } from "../gathered_queries/gathered_forward.ts";
+import {
+  bindEntryQueries,
+  createForward,
+  headRanges,
+} from "../gathered_queries/gathered_forward.ts";
 import { bindGather, bindLists } from "../gathered_queries/packing.ts";
 import {
   advance,
@@ -82,23 +86,26 @@ function statisticsOf({ strides }: NsaPlan, scratch: Buffers, branch: number): B
 
 type Launch = Awaited<ReturnType<typeof createLaunch>>;
 
-/** The forward kernels of the branches for some key heads in a turn. */
+/** The forward kernels of the branches for some key heads. */
 interface Launches {
-  readonly compress: Launch;
-  readonly gather: Launch;
-  readonly slide: Launch;
+  /** Of each sweep. */
+  readonly compress: readonly Launch[];
+  /** Of each turn. */
+  readonly gather: readonly Launch[];
+  /** Of each sweep. */
+  readonly slide: readonly Launch[];
 }
 
-/** Compiles a branch's forward kernel for some key heads in a turn. */
+/** Compiles a branch's forward kernel for some key heads in a sweep. */
 async function createBranch(
   gpu: Gpu,
   branch: BranchPlan,
-  { heads, turn }: { readonly heads: number; readonly turn: number },
+  { heads, sweep }: { readonly heads: number; readonly sweep: number },
 ): Promise<Launch> {
-  const forward = branch.forward[turn];
+  const forward = branch.forward[sweep];
   const share = heads / forward.heads;
   const ranges = forward.ranges.map((range) => ({ ...range, flops: range.flops * share }));
-  return await createLaunch(gpu, { ...forward, heads, walk: branch.walkOf(heads, turn), ranges }, {
+  return await createLaunch(gpu, { ...forward, heads, walk: branch.walkOf(heads, sweep), ranges }, {
     resultRows: forward.rows,
     rowStride: 1,
     results: ["o", "log-sum-exp"],
@@ -107,7 +114,8 @@ async function createBranch(
 
 /** Binds the forward pass. */
 export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Promise<BoundNsa> {
-  const { gathered, compressed, sliding, ranking: kernel, tokens, strides, backward } = plan;
+  const { gathered, compressed, sliding, sweeps, tokens, strides, backward } = plan;
+  const { ranking: kernel } = plan;
   const { sizes, headDim, dtype } = gathered;
   const { lists, scratch } = b;
   const { own, destroy } = collectOwned();
@@ -121,27 +129,28 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
         own,
       }),
     });
-    const kernels = new Map<number, readonly Launches[]>();
-    const kernelsOf = async (heads: number) => {
-      let found = kernels.get(heads);
+    const kernels = new Map<number, Launches>();
+    const kernelsOf = async (heads: number): Promise<Launches> => {
+      const found = kernels.get(heads);
       if (found) return found;
-      const made: Launches[] = [];
+      const made = { compress: [] as Launch[], gather: [] as Launch[], slide: [] as Launch[] };
+      for (let sweep = 0; sweep < sweeps.length; sweep++) {
+        made.compress.push(own(await createBranch(gpu, compressed, { heads, sweep })));
+        made.slide.push(own(await createBranch(gpu, sliding, { heads, sweep })));
+      }
       for (const turn of turnsOf(gathered)) {
         const { tables, sources } = listsOfTurn(gathered, turn, lists);
-        made.push({
-          compress: own(await createBranch(gpu, compressed, { heads, turn })),
-          gather: own(await createForward(gpu, gathered, { heads, tables, sources, turn })),
-          slide: own(await createBranch(gpu, sliding, { heads, turn })),
-        });
+        made.gather.push(
+          own(await createForward(gpu, gathered, { heads, tables, sources, turn })),
+        );
       }
-      found = made;
-      kernels.set(heads, found);
-      const launches = found.flatMap(({ compress, gather, slide }) => [compress, gather, slide]);
+      kernels.set(heads, made);
+      const launches = Object.values(made).flat();
       counters.push(...launches.flatMap(({ readRestarts }) => readRestarts ?? []));
-      return found;
+      return made;
     };
     for (const range of headRanges(gathered)) {
-      const launches = await kernelsOf(range.heads);
+      const { compress, gather, slide } = await kernelsOf(range.heads);
       const shared = { headDim, dtype, range };
       const pack = own(
         await bindGather(gpu, {
@@ -151,18 +160,14 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
           tensors: [[b.q, scratch.packedQueries]],
         }),
       );
-      for (const turn of turnsOf(gathered)) {
-        const { compress, gather, slide } = launches[turn];
-        const ofTurn = listsOfTurn(gathered, turn, lists);
-        const { sources, places } = ofTurn;
-        const { bits, before } = scratch;
-        const [ofRows, numbers] = [rowsOfTurn(gathered, turn), numbersOfTurn(gathered, turn)];
-        const ofPacked = packedOfTurn(plan, turn);
+      for (const [i, sweep] of sweeps.entries()) {
         const statistics = [0, 1].map((branch) => statisticsOf(plan, scratch, branch));
+        const ofSweep = packedFrom(plan, sweep.first);
+        const packed = ofSweep.rows(scratch.packedQueries);
         const ranking = await bindRanking(gpu, plan, {
           kernel,
           range,
-          turn: sizes.turns[turn],
+          queriesOf: sweep,
           tokens,
           queries: scratch.packedQueries,
           compressedKeys: b.own.compressedKeys,
@@ -172,69 +177,78 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
           lists: lists.lists,
           own,
         });
-        const inverted = own(
-          await bindLists(gpu, {
-            sizes,
-            buffers: { ...ofTurn, bits, before },
-            ranges: [range],
-            turn,
-          }),
-        );
-        const entries = own(
-          await bindEntryQueries(gpu, gathered, {
-            range,
-            sources,
-            q: ofRows(b.q),
-            queries: scratch.queries,
-          }),
-        );
-        const merge = await bindMergeBranches(gpu, plan, {
-          range,
-          lists: sizes,
-          turn,
-          keeps: backward,
-          strides,
-          reads: [
-            places,
-            scratch.results,
-            scratch.entryLse,
-            scratch.compressedResults,
-            scratch.slidingResults,
-            ofPacked.numbers(scratch.statistics),
-            advance(b.gates, 3 * 4 * sizes.turns[turn].first),
-          ],
-          writes: [ofRows(b.output), b.own[branchesOfTurn(turn)], numbers(b.own.lse)],
-          own,
-        });
-        const packed = ofPacked.rows(scratch.packedQueries);
-        const first = [
-          ...turn === 0 ? pack.dispatches : [],
-          ...compress.bind([
+        const branches = [
+          ...i === 0 ? pack.dispatches : [],
+          ...compress[i].bind([
             packed,
             b.own.compressedKeys,
             b.own.compressedValues,
             scratch.compressedResults,
-            ofPacked.numbers(statistics[0]),
+            ofSweep.numbers(statistics[0]),
           ], range.firstHead),
-        ];
-        const rest = [
-          ...inverted.dispatches,
-          ...entries.dispatches,
-          ...gather.bind(
-            [entries.queries, b.k, b.v, scratch.results, scratch.entryLse],
+          ...slide[i].bind(
+            [packed, b.k, b.v, scratch.slidingResults, ofSweep.numbers(statistics[1])],
             range.firstHead,
           ),
-          ...slide.bind(
-            [packed, b.k, b.v, scratch.slidingResults, ofPacked.numbers(statistics[1])],
-            range.firstHead,
-          ),
-          merge,
         ];
         stages.push(
-          { name: "attention", dispatches: first },
+          { name: "attention", dispatches: branches },
           { name: "select", dispatches: ranking },
-          { name: "attention", dispatches: rest },
         );
+        for (const turn of sweep.turns) {
+          const ofTurn = listsOfTurn(gathered, turn, lists);
+          const { sources, places } = ofTurn;
+          const { bits, before } = scratch;
+          const { first } = sizes.turns[turn];
+          const [ofRows, numbers] = [rowsOfTurn(gathered, turn), numbersOfTurn(gathered, turn)];
+          const inSweep = packedFrom(plan, first - sweep.first);
+          const inverted = own(
+            await bindLists(gpu, {
+              sizes,
+              buffers: { ...ofTurn, bits, before },
+              ranges: [range],
+              turn,
+            }),
+          );
+          const entries = own(
+            await bindEntryQueries(gpu, gathered, {
+              range,
+              sources,
+              q: ofRows(b.q),
+              queries: scratch.queries,
+            }),
+          );
+          const merge = await bindMergeBranches(gpu, plan, {
+            range,
+            lists: sizes,
+            turn,
+            keeps: backward,
+            strides,
+            reads: [
+              places,
+              scratch.results,
+              scratch.entryLse,
+              inSweep.results(scratch.compressedResults),
+              inSweep.results(scratch.slidingResults),
+              packedFrom(plan, first).numbers(scratch.statistics),
+              advance(b.gates, 3 * 4 * first),
+            ],
+            writes: [ofRows(b.output), b.own[branchesOfTurn(turn)], numbers(b.own.lse)],
+            own,
+          });
+          stages.push({
+            name: "attention",
+            dispatches: [
+              ...inverted.dispatches,
+              ...entries.dispatches,
+              ...gather[turn].bind(
+                [entries.queries, b.k, b.v, scratch.results, scratch.entryLse],
+                range.firstHead,
+              ),
+              merge,
+            ],
+          });
+        }
       }
     }
   } catch (error) {
@@ -250,13 +264,15 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
   };
 }
 
-/** Buffers of packed queries from the first one of a turn on, of one key head if there are several turns. */
-export function packedOfTurn({ gathered }: NsaPlan, turn: number) {
-  const { sizes: { turns, group }, headDim, dtype } = gathered;
-  const first = turns[turn].first * group;
+/** Buffers of packed queries from a query on; of one key head unless that is the first query. */
+export function packedFrom({ gathered }: NsaPlan, query: number) {
+  const { sizes: { group }, headDim, dtype } = gathered;
+  const first = query * group;
   return {
     /** Rows `[N · G, d]`. */
     rows: (given: BufferSlice) => advance(given, first * headDim * bytesPerElement(dtype)),
+    /** Rows `[N · G, d]` f32. */
+    results: (given: BufferSlice) => advance(given, first * headDim * 4),
     /** Numbers `[N · G]` of 4 bytes. */
     numbers: (given: BufferSlice) => advance(given, 4 * first),
   };

@@ -32,7 +32,7 @@ import {
 } from "./nsa_passes.ts";
 import { branchesOfTurn, type BranchPlan, type NsaPlan } from "./nsa_plan.ts";
 
-import { branchPart, type NsaBuffers, packedOfTurn, packedSizes } from "./nsa_binding.ts";
+import { branchPart, type NsaBuffers, packedFrom, packedSizes } from "./nsa_binding.ts";
 
 /** Buffers of the gradients. */
 export interface NsaGradientBuffers {
@@ -48,7 +48,7 @@ export async function bindNsaBackward(
   plan: NsaPlan,
   b: NsaBuffers & NsaGradientBuffers,
 ): Promise<{ readonly dispatches: readonly Dispatch[]; readonly destroy: () => void }> {
-  const { gathered, compressed, sliding, strides } = plan;
+  const { gathered, compressed, sliding, sweeps, strides } = plan;
   const { sizes, headDim, dtype } = gathered;
   const { lists, scratch } = b;
   const { own, destroy } = collectOwned();
@@ -66,15 +66,14 @@ export async function bindNsaBackward(
         own,
       }),
     );
-    const walksOf = async (turn: number) => {
-      const walks: WalkBuffers[] = [];
-      for (const { walkOf, gradients } of [compressed, sliding]) {
-        walks.push(own(await walkOf(1, turn).create(gpu, gradients![turn].tiles.query)));
-      }
-      return walks;
-    };
     const walks: WalkBuffers[][] = [];
-    for (const turn of turnsOf(gathered)) walks.push(await walksOf(turn));
+    for (let sweep = 0; sweep < sweeps.length; sweep++) {
+      const made: WalkBuffers[] = [];
+      for (const { walkOf, gradients } of [compressed, sliding]) {
+        made.push(own(await walkOf(1, sweep).create(gpu, gradients![sweep].tiles.query)));
+      }
+      walks.push(made);
+    }
     const pipelines = await createApartPasses(gpu, gradientSources(gathered));
     const selectedWalks = await Promise.all(
       turnsOf(gathered).map(async (turn) => {
@@ -94,8 +93,8 @@ export async function bindNsaBackward(
         }),
       );
       dispatches.push(...pack.dispatches);
-      for (const turn of turnsOf(gathered)) {
-        const ofPacked = packedOfTurn(plan, turn);
+      for (const [sweep, { first, turns }] of sweeps.entries()) {
+        const ofSweep = packedFrom(plan, first);
         for (const [i, branch] of [compressed, sliding].entries()) {
           const statistics = own(
             await bindStatistics(gpu, {
@@ -109,60 +108,63 @@ export async function bindNsaBackward(
             }),
           );
           const summed = own(
-            await bindTurnSums(gpu, gathered, {
-              turn,
+            await bindTurnSums(gpu, { ...gathered, sizes: { ...sizes, turns: sweeps } }, {
+              turn: sweep,
               range,
               sums: i === 0
                 ? [b.own.compressedKeyGradients, b.own.compressedValueGradients]
                 : [b.own.slidingKeyGradients, b.own.slidingValueGradients],
               scratch,
-              keys: branch.shapeOf(1, turn).keys,
+              keys: branch.shapeOf(1, sweep).keys,
             }),
           );
-          const tiled = bindApartBackward(gpu, branch.gradients![turn], {
-            shape: branch.shapeOf(range.heads, turn),
-            pipelines: await createBranchPasses(gpu, plan, { branch, turn }),
+          const tiled = bindApartBackward(gpu, branch.gradients![sweep], {
+            shape: branch.shapeOf(range.heads, sweep),
+            pipelines: await createBranchPasses(gpu, plan, { branch, sweep }),
             buffers: {
-              q: ofPacked.rows(scratch.packedQueries),
+              q: ofSweep.rows(scratch.packedQueries),
               k: i === 0 ? b.own.compressedKeys : b.k,
               v: i === 0 ? b.own.compressedValues : b.v,
-              outputGradient: ofPacked.rows(scratch.packedGradients),
-              lse: ofPacked.numbers(scratch.branchLse),
-              delta: ofPacked.numbers(scratch.branchDelta),
+              outputGradient: ofSweep.rows(scratch.packedGradients),
+              lse: ofSweep.numbers(scratch.branchLse),
+              delta: ofSweep.numbers(scratch.branchDelta),
               queryGradient: i === 0 ? scratch.compressedResults : scratch.slidingResults,
               keyGradient: summed.part[0],
               valueGradient: summed.part[1],
               scratch,
             },
-            walk: walks[turn][i].slices(range.firstHead),
+            walk: walks[sweep][i].slices(range.firstHead),
             own,
           });
           dispatches.push(...statistics.dispatches, ...summed.clear, ...tiled, ...summed.add);
         }
-        dispatches.push(
-          ...await bindSelected(gpu, plan, {
-            b,
-            range,
-            turn,
-            pipelines,
-            walk: selectedWalks[turn].slices(range.firstHead),
-            statistics: { lse: part(b.own.gatedLse, 1), delta: part(b.own.gateGradients, 1) },
-            own,
-          }),
-          await bindMergeQueryGradients(gpu, plan, {
-            range,
-            lists: sizes,
-            turn,
-            reads: [
-              listsOfTurn(gathered, turn, lists).places,
-              scratch.results,
-              scratch.compressedResults,
-              scratch.slidingResults,
-            ],
-            writes: [rowsOfTurn(gathered, turn)(b.queryGradient)],
-            own,
-          }),
-        );
+        for (const turn of turns) {
+          const { results } = packedFrom(plan, sizes.turns[turn].first - first);
+          dispatches.push(
+            ...await bindSelected(gpu, plan, {
+              b,
+              range,
+              turn,
+              pipelines,
+              walk: selectedWalks[turn].slices(range.firstHead),
+              statistics: { lse: part(b.own.gatedLse, 1), delta: part(b.own.gateGradients, 1) },
+              own,
+            }),
+            await bindMergeQueryGradients(gpu, plan, {
+              range,
+              lists: sizes,
+              turn,
+              reads: [
+                listsOfTurn(gathered, turn, lists).places,
+                scratch.results,
+                results(scratch.compressedResults),
+                results(scratch.slidingResults),
+              ],
+              writes: [rowsOfTurn(gathered, turn)(b.queryGradient)],
+              own,
+            }),
+          );
+        }
       }
     }
     dispatches.push(
@@ -233,15 +235,15 @@ async function bindDeltas(
   return dispatches;
 }
 
-/** Compiles the backward passes of a branch in a turn. */
+/** Compiles the backward passes of a branch in a sweep. */
 async function createBranchPasses(
   gpu: Gpu,
   plan: NsaPlan,
-  { branch, turn }: { readonly branch: BranchPlan; readonly turn: number },
+  { branch, sweep }: { readonly branch: BranchPlan; readonly sweep: number },
 ) {
   const { headDim, dtype } = plan;
-  const sources = apartSources(branch.gradients![turn], {
-    walk: branch.walkOf(1, turn),
+  const sources = apartSources(branch.gradients![sweep], {
+    walk: branch.walkOf(1, sweep),
     headDim,
     dtype,
     keyResultType: "f32",

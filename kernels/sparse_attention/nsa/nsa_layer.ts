@@ -156,9 +156,9 @@ export function compileNsaLayer(
   const { compressed, gathered, sliding, headDim, dtype } = block;
   const sources = [compressed, sliding].flatMap(({ forward, gradients, walkOf }) => [
     ...forward.map(({ pipeline }) => pipeline),
-    ...(gradients ?? []).flatMap((plan, turn) =>
+    ...(gradients ?? []).flatMap((plan, sweep) =>
       Object.values(
-        apartSources(plan, { walk: walkOf(1, turn), headDim, dtype, keyResultType: "f32" }),
+        apartSources(plan, { walk: walkOf(1, sweep), headDim, dtype, keyResultType: "f32" }),
       )
     ),
   ]);

@@ -4,8 +4,8 @@
  * Queries are packed by key head, row t·G + g, so that query heads that share a key head share its keys in
  * every branch. The compressed branch and the window are the kernels of dense attention with walks in
  * closed form (`branch_walks.ts`), the selected branch is attention over gathered queries. Where that takes
- * its queries in turns, all branches and the ranking do, one key head at a time: outputs of branches are
- * those of a turn, and dK and dV of each branch are sums over turns.
+ * its queries in turns, there is one key head at a time, and the other branches and the ranking take as many
+ * turns at once as have room: a sweep. dK and dV of a branch are sums over its turns or sweeps.
  *
  * @module
  */
@@ -26,6 +26,7 @@ import {
   whyNotApart,
 } from "../apart/apart_plan.ts";
 import { type GatheredPlan, planGathered } from "../gathered_queries/gathered_plan.ts";
+import type { QueryTurn } from "../gathered_queries/list_sizes.ts";
 import {
   bandWidth,
   compressedPairs,
@@ -49,19 +50,27 @@ export interface NsaOptions extends NsaSizes {
 
 /** A branch whose keys follow from a query's position. */
 export interface BranchPlan {
-  /** The walk of some key heads of a dispatch in a turn. */
-  readonly walkOf: (heads: number, turn: number) => TileWalk;
-  /** Of each turn. */
+  /** The walk of some key heads of a dispatch in a sweep. */
+  readonly walkOf: (heads: number, sweep: number) => TileWalk;
+  /** Of each sweep. */
   readonly forward: readonly DenseAttentionPlan[];
-  /** Of each turn. */
+  /** Of each sweep. */
   readonly gradients?: readonly ApartBackward[];
-  /** The passes over some key heads in a turn. */
-  readonly shapeOf: (heads: number, turn: number) => ApartShape;
+  /** The passes over some key heads in a sweep. */
+  readonly shapeOf: (heads: number, sweep: number) => ApartShape;
+}
+
+/** Queries that the compressed branch, the ranking and the window take at once. */
+export interface Sweep extends QueryTurn {
+  /** The turns that they are, of the selected branch. */
+  readonly turns: readonly number[];
 }
 
 /** Everything that is known without a device. */
 export interface NsaPlan extends NsaOptions {
   readonly gathered: GatheredPlan;
+  /** In order; all but the last are as long. */
+  readonly sweeps: readonly Sweep[];
   readonly compressed: BranchPlan;
   readonly sliding: BranchPlan;
   /** Key heads of a dispatch. */
@@ -81,6 +90,9 @@ export interface NsaPlan extends NsaOptions {
 
 /** Bytes of importances that are in memory at a time: queries enough to fill a device. */
 const MOST_IMPORTANCE_BYTES = 2 ** 30;
+
+/** Bytes of the results of a branch that are in memory at a time. */
+const MOST_RESULT_BYTES = 2 ** 30;
 
 /** Bytes of probabilities of the portable kernels. */
 const MOST_WEIGHT_BYTES = 2 ** 28;
@@ -124,66 +136,70 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
   const kernel: DenseKernel = gathered.forward.kernel;
   const queries = rows * group;
   const { turns } = gathered.sizes;
+  const limit = Math.min(maxBindingBytes, maxBufferBytes);
+  const sweeps = sweepsOf(turns, {
+    queries: Math.min(limit, MOST_RESULT_BYTES) / (groupHeads * group * headDim * 4),
+    turns: cuts?.sweepTurns,
+  });
   const branchOf = (
     walkOf: BranchPlan["walkOf"],
     shape: Pick<ApartShape, "keys" | "width" | "pairs">,
   ): BranchPlan => {
-    const lengthOf = (turn: number) => turns[turn].end - turns[turn].first;
-    const shapeOf = (heads: number, turn: number): ApartShape => ({
+    const lengthOf = (sweep: number) => sweeps[sweep].end - sweeps[sweep].first;
+    const shapeOf = (heads: number, sweep: number): ApartShape => ({
       ...shape,
-      pairs: shape.pairs * lengthOf(turn) / rows,
+      pairs: shape.pairs * lengthOf(sweep) / rows,
       heads,
-      queries: lengthOf(turn) * group,
+      queries: lengthOf(sweep) * group,
       tileRows: MOST_ROWS,
       headDim,
       dtype,
       flopsPerDispatch,
       partQueries: cuts?.partQueries,
     });
-    // All turns but the last are as long as the first.
-    const perTurn = <Plan>(planTurn: (turn: number) => Plan): Plan[] => {
-      const first = planTurn(0);
-      const last = turns.length > 1 ? planTurn(turns.length - 1) : first;
-      return turns.map((_, turn) => turn === turns.length - 1 ? last : first);
+    const perSweep = <Plan>(planSweep: (sweep: number) => Plan): Plan[] => {
+      const first = planSweep(0);
+      const last = sweeps.length > 1 ? planSweep(sweeps.length - 1) : first;
+      return sweeps.map((_, sweep) => sweep === sweeps.length - 1 ? last : first);
     };
-    const planForward = (turn: number) => {
+    const planForward = (sweep: number) => {
       const size = {
         heads: groupHeads,
-        rows: lengthOf(turn) * group,
+        rows: lengthOf(sweep) * group,
         headDim,
         dtype,
         kernel,
-        walk: walkOf(groupHeads, turn),
+        walk: walkOf(groupHeads, sweep),
         flopsPerDispatch,
       };
       return planVariant(gpu, size, { result: "rows", rowStride: 1, outputType: "f32" });
     };
-    const planGradients = (turn: number) =>
-      planApartBackward(gpu, shapeOf(groupHeads, turn), {
+    const planGradients = (sweep: number) =>
+      planApartBackward(gpu, shapeOf(groupHeads, sweep), {
         kernel,
-        walk: walkOf(groupHeads, turn),
+        walk: walkOf(groupHeads, sweep),
       });
     return {
       walkOf,
       shapeOf,
-      forward: perTurn(planForward),
-      gradients: backward ? perTurn(planGradients) : undefined,
+      forward: perSweep(planForward),
+      gradients: backward ? perSweep(planGradients) : undefined,
     };
   };
-  const shape = (heads: number, turn: number) => ({
+  const shape = (heads: number, sweep: number) => ({
     heads,
     group,
     rows,
-    ...turns.length > 1 && { turn: turns[turn] },
+    ...sweeps.length > 1 && { turn: sweeps[sweep] },
   });
   const w = Math.min(window, rows);
   const windowPairs = w * (w + 1) / 2 + (rows - w) * w;
-  const compressed = branchOf((heads, turn) => compressedWalk(shape(heads, turn), compression), {
+  const compressed = branchOf((heads, sweep) => compressedWalk(shape(heads, sweep), compression), {
     keys: windows,
     width: up(windows, MOST_ROWS),
     pairs: group * compressedPairs(rows, compression),
   });
-  const sliding = branchOf((heads, turn) => slidingWalk(shape(heads, turn), window), {
+  const sliding = branchOf((heads, sweep) => slidingWalk(shape(heads, sweep), window), {
     keys: rows,
     width: bandWidth(w, group),
     pairs: group * windowPairs,
@@ -192,11 +208,11 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
     ? "portable"
     : "matrix";
   const budget = ranking === "matrix" ? MOST_IMPORTANCE_BYTES : MOST_WEIGHT_BYTES;
-  const most = Math.min(budget, maxBindingBytes, maxBufferBytes);
+  const most = Math.min(budget, limit);
   const blocks = Math.ceil(rows / block);
   const perToken = ranking === "matrix" ? blocks : windows * group;
   const fitting = Math.floor(most / (4 * groupHeads * perToken) / STRIP_UNIT);
-  const tokens = Math.max(1, Math.min(fitting, Math.ceil(turns[0].end / STRIP_UNIT))) * STRIP_UNIT;
+  const tokens = Math.max(1, Math.min(fitting, Math.ceil(sweeps[0].end / STRIP_UNIT))) * STRIP_UNIT;
   const element = bytesPerElement(dtype);
   const perRow = headDim * element / 16;
   const strides = {
@@ -207,7 +223,7 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
   const keyRows = keyHeads * rows * headDim * 4;
   const compressedRows = keyHeads * windows * headDim;
   const tensor = groupHeads * queries * headDim;
-  const results = groupHeads * turns[0].end * group * headDim * 4;
+  const results = groupHeads * sweeps[0].end * group * headDim * 4;
   const bytes = {
     compressedKeys: compressedRows * element,
     compressedValues: compressedRows * element,
@@ -229,7 +245,7 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
     },
   };
   const parts = [compressed, sliding].flatMap(({ gradients, shapeOf }) =>
-    (gradients ?? []).map((plan, turn) => apartScratch(plan, shapeOf(groupHeads, turn)))
+    (gradients ?? []).map((plan, sweep) => apartScratch(plan, shapeOf(groupHeads, sweep)))
   );
   const scratchBytes = mostBytes([
     gathered.scratchBytes,
@@ -248,7 +264,6 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
       },
     },
   ]);
-  const limit = Math.min(maxBindingBytes, maxBufferBytes);
   for (const [name, size] of Object.entries({ ...bytes, ...scratchBytes })) {
     if (size <= limit) continue;
     const excess = showExcess(size, limit);
@@ -260,6 +275,7 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
   return {
     ...options,
     gathered,
+    sweeps,
     compressed,
     sliding,
     groupHeads,
@@ -274,6 +290,25 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
     bytes,
     scratchBytes,
   };
+}
+
+/** Cuts turns into as few sweeps as have room for so many queries; of a whole number of turns. */
+function sweepsOf(
+  turns: readonly QueryTurn[],
+  { queries, turns: most }: { readonly queries: number; readonly turns?: number },
+): Sweep[] {
+  const fitting = most ?? Math.max(1, Math.floor(queries / turns[0].end));
+  const length = Math.ceil(turns.length / Math.ceil(turns.length / fitting));
+  const sweeps: Sweep[] = [];
+  for (let first = 0; first < turns.length; first += length) {
+    const own = turns.slice(first, first + length);
+    sweeps.push({
+      first: own[0].first,
+      end: own.at(-1)!.end,
+      turns: own.map((_, i) => first + i),
+    });
+  }
+  return sweeps;
 }
 
 /** The buffer of the branches' outputs in a turn, `[3, heads, queries, d]`. */

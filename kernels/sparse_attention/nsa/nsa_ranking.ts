@@ -148,7 +148,7 @@ interface RankingOptions {
   readonly kernel: "portable" | "matrix";
   readonly range: HeadRange;
   /** Queries to rank. Default: all. */
-  readonly turn?: QueryTurn;
+  readonly queriesOf?: QueryTurn;
   /** Queries of a strip, a multiple of `STRIP_UNIT`. */
   readonly tokens: number;
   /** Windows of a workgroup on matrix units, a multiple of 16. Default: those of `MATRIX_RANKING_TILE`. */
@@ -182,10 +182,10 @@ export async function bindRanking(
   const rank: Rank = free === 0
     ? () => []
     : await (kernel === "matrix" ? matrixRank : portableRank)(gpu, sizes, options);
-  const { first, end } = options.turn ?? { first: 0, end: rows };
+  const { first, end } = options.queriesOf ?? { first: 0, end: rows };
   for (let firstRow = first; firstRow < end; firstRow += tokens) {
     dispatches.push(
-      // Lists past a turn are those of the next turn, which ranks them before it reads them.
+      // Lists past these queries belong to the next ones, which are ranked before they are read.
       ...rank(firstRow, Math.min(tokens, end - firstRow)),
       bindTop(gpu, top, {
         sizes: { rows, firstRow, strip: tokens, block, blocks, firstHead },
