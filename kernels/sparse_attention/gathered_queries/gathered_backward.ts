@@ -18,7 +18,7 @@ import { bindDeltaRows } from "./delta_rows.ts";
 import { type BoundGathered, type GatheredMemory, headRanges } from "./gathered_forward.ts";
 import { apartShape, type GatheredPlan } from "./gathered_plan.ts";
 import { gatheredWalk } from "./gathered_walk.ts";
-import { bindGather, bindMergeGradients, bindStatistics } from "./packing.ts";
+import { bindEntries, bindMergeGradients } from "./packing.ts";
 import { bindTurnSums, listsOfTurn, numbersOfTurn, rowsOfTurn, turnsOf } from "./turns.ts";
 
 /** The shaders of the two tiled passes. */
@@ -78,25 +78,15 @@ export async function bindGatheredBackward(
       const walkBuffers = own(await walk.create(gpu, gradients!.tiles.query));
       for (const range of headRanges(plan)) {
         const shared = { sizes, headDim, dtype, range };
-        const gather = own(
-          await bindGather(gpu, {
+        const entries = own(
+          await bindEntries(gpu, {
             ...shared,
             sources,
-            tensors: [
-              [rows(b.q), scratch.queries],
-              [rows(b.outputGradient), scratch.outputGradients],
-            ],
-          }),
-        );
-        const statistics = own(
-          await bindStatistics(gpu, {
-            sizes,
-            range,
-            sources,
+            q: rows(b.q),
+            outputGradient: rows(b.outputGradient),
             lse: numbers(b.lse),
             delta: numbers(b.delta),
-            entryLse: scratch.entryLse,
-            entryDelta: scratch.entryDelta,
+            scratch,
           }),
         );
         const merge = own(
@@ -128,8 +118,7 @@ export async function bindGatheredBackward(
           own,
         });
         dispatches.push(
-          ...gather.dispatches,
-          ...statistics.dispatches,
+          ...entries.dispatches,
           ...summed.clear,
           ...tiled,
           ...summed.add,

@@ -22,6 +22,7 @@ import {
 } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { NEAREST_HALF } from "../../gpu/half.ts";
+import { collectOwned } from "../../gpu/owned.ts";
 import { createPipeline, type PipelineSource } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
 import { wgsl } from "../../gpu/wgsl.ts";
@@ -244,6 +245,41 @@ export async function bindStatistics(
     workgroups: [x, y, heads],
   });
   return { dispatches: [dispatch], destroy: () => uniform.destroy() };
+}
+
+/** Binds the copies that the backward pass of some entries reads: Q, dO, log-sum-exp and delta. */
+export async function bindEntries(
+  gpu: Gpu,
+  options: {
+    readonly sizes: PackedSizes;
+    readonly headDim: number;
+    readonly dtype: DType;
+    readonly range: HeadRange;
+    readonly sources: BufferSlice;
+    readonly q: BufferSlice;
+    readonly outputGradient: BufferSlice;
+    readonly lse: BufferSlice;
+    readonly delta: BufferSlice;
+    /** With `queries`, `outputGradients`, `entryLse` and `entryDelta`, written. */
+    readonly scratch: Readonly<Record<string, BufferSlice>>;
+  },
+): Promise<Bound> {
+  const { q, outputGradient, scratch, ...shared } = options;
+  const { queries, outputGradients, entryLse, entryDelta } = scratch;
+  const { own, destroy } = collectOwned();
+  try {
+    const copies = own(
+      await bindGather(gpu, {
+        ...shared,
+        tensors: [[q, queries], [outputGradient, outputGradients]],
+      }),
+    );
+    const statistics = own(await bindStatistics(gpu, { ...shared, entryLse, entryDelta }));
+    return { dispatches: [...copies.dispatches, ...statistics.dispatches], destroy };
+  } catch (error) {
+    destroy();
+    throw error;
+  }
 }
 
 /** Constants of the merging passes, and the conversion of a thread's sums to the storage type. */

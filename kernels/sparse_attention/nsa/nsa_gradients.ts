@@ -16,7 +16,12 @@ import { gradientSources } from "../gathered_queries/gathered_backward.ts";
 import { headRanges } from "../gathered_queries/gathered_forward.ts";
 import { apartShape } from "../gathered_queries/gathered_plan.ts";
 import { gatheredWalk } from "../gathered_queries/gathered_walk.ts";
-import { bindGather, bindStatistics, type HeadRange } from "../gathered_queries/packing.ts";
+import {
+  bindEntries,
+  bindGather,
+  bindStatistics,
+  type HeadRange,
+} from "../gathered_queries/packing.ts";
 import {
   bindTurnSums,
   listsOfTurn,
@@ -270,29 +275,18 @@ async function bindSelected(
   const { sources } = listsOfTurn(gathered, turn, lists);
   const [rows, numbers] = [rowsOfTurn(gathered, turn), numbersOfTurn(gathered, turn)];
   const sums = [b.own.selectedKeyGradients, b.own.selectedValueGradients] as const;
-  const { entryLse, entryDelta } = scratch;
-  const gather = own(
-    await bindGather(gpu, {
+  const entries = own(
+    await bindEntries(gpu, {
       sizes,
       headDim,
       dtype,
       range,
       sources,
-      tensors: [
-        [rows(b.q), scratch.queries],
-        [rows(b.outputGradient), scratch.outputGradients],
-      ],
-    }),
-  );
-  const entries = own(
-    await bindStatistics(gpu, {
-      sizes,
-      range,
-      sources,
+      q: rows(b.q),
+      outputGradient: rows(b.outputGradient),
       lse: numbers(statistics.lse),
       delta: numbers(statistics.delta),
-      entryLse,
-      entryDelta,
+      scratch,
     }),
   );
   const summed = own(await bindTurnSums(gpu, gathered, { turn, range, sums, scratch }));
@@ -304,8 +298,8 @@ async function bindSelected(
       k: b.k,
       v: b.v,
       outputGradient: scratch.outputGradients,
-      lse: entryLse,
-      delta: entryDelta,
+      lse: scratch.entryLse,
+      delta: scratch.entryDelta,
       queryGradient: scratch.results,
       keyGradient: summed.part[0],
       valueGradient: summed.part[1],
@@ -315,7 +309,6 @@ async function bindSelected(
     own,
   });
   return [
-    ...gather.dispatches,
     ...entries.dispatches,
     ...summed.clear,
     ...tiled,
