@@ -5,7 +5,13 @@
  * @module
  */
 import type { DType, Tensor } from "./gpu/buffers.ts";
-import { requireDType, requireNumbers, requireRecord, requireWhole } from "./gpu/require.ts";
+import {
+  requireDType,
+  requireNumbers,
+  requireRecord,
+  requireWhole,
+  showCount,
+} from "./gpu/require.ts";
 import type { AttentionShape } from "./implementation.ts";
 import { requireKeyHeads } from "./key_heads.ts";
 
@@ -102,9 +108,8 @@ export function shapeOf(
   const context = elements(first) / (heads * headDim);
   if (!Number.isInteger(context) || context < 1) {
     throw new RangeError(
-      `attention: the ${
-        elements(first)
-      } elements of q are not rows of ${headDim} for ${heads} heads`,
+      `attention: the ${elements(first)} elements of q are not rows of ${headDim} for ` +
+        showCount(heads, "head"),
     );
   }
   for (const [name, input] of inputs) {

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { requireWhole, show } from "./gpu/require.ts";
+import { requireWhole, show, showCount } from "./gpu/require.ts";
 import type { DType } from "./gpu/buffers.ts";
 import { headsPerBlock, type TensorShape } from "./gpu/tensors.ts";
 import type { Gpu } from "./gpu/device.ts";
@@ -44,7 +44,9 @@ export function requireKeyHeads(action: string, { heads, kvHeads }: HeadCounts):
   if (kvHeads === undefined) return;
   requireWhole(action, "kvHeads", kvHeads);
   if (heads % kvHeads !== 0) {
-    throw new RangeError(`${action}: kvHeads ${show(kvHeads)} does not divide ${heads} heads`);
+    throw new RangeError(
+      `${action}: kvHeads ${show(kvHeads)} does not divide ${showCount(heads, "head")}`,
+    );
   }
 }
 

@@ -7,7 +7,7 @@
 import { requireTensor, requireTensorShape, type Tensor } from "./gpu/buffers.ts";
 import { type Gpu, requireDevice } from "./gpu/device.ts";
 import { groupOf, requireKeyHeads } from "./key_heads.ts";
-import { requireRecord, show } from "./gpu/require.ts";
+import { requireRecord, show, showCount } from "./gpu/require.ts";
 import {
   type AttentionShape,
   type Direction,
@@ -53,7 +53,10 @@ export function requireProblem(
   const { heads, kvHeads = heads } = problem.shape;
   if (kvHeads !== heads && !sharedKeys) {
     throw new RangeError(
-      `${action}: ${kvHeads} key heads for ${heads} heads: it needs one key head a head`,
+      `${action}: ${showCount(kvHeads, "key head")} for ${
+        showCount(heads, "head")
+      }: it needs one ` +
+        "key head a head",
     );
   }
   const { direction = "forward" } = problem;

@@ -18,6 +18,11 @@ export function show(value: unknown): string {
   return Array.isArray(value) ? "an array" : `a ${value.constructor?.name ?? "object"}`;
 }
 
+/** A count of things that are called by a regular noun: `1 head`, `8 heads`. */
+export function showCount(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /**
  * Checks a count or an index.
  *

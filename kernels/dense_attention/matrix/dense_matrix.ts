@@ -23,16 +23,19 @@ import {
   type MatrixTiling,
 } from "../tilings.ts";
 import type { TileWalk } from "../tile_walk.ts";
-import { matrixBackwardBytes, matrixTileRows, matrixWorkgroupBytes } from "./matrix_layout.ts";
+import {
+  MATRIX_ROWS,
+  matrixBackwardBytes,
+  matrixTileRows,
+  matrixWorkgroupBytes,
+  whyFewRows,
+} from "./matrix_layout.ts";
 import { showBytes, showExcess } from "../../gpu/bytes.ts";
 import { groupOf } from "../../key_heads.ts";
 import { headsText } from "./matrix_schedule.ts";
 
 /** Head dimensions that the kernel supports. */
 export const MATRIX_HEAD_DIMS: readonly number[] = [64, 128];
-
-/** Rows of one matrix, and the minimum length of a sequence. */
-const MATRIX_ROWS = 16;
 
 /** Whether a configuration is f16 × f16 → f32 with 16 rows and this many columns. */
 function isConfig(config: SubgroupMatrixConfig, columns: number): boolean {
@@ -68,7 +71,8 @@ export function whyNotOnMatrixUnits(
   if (!MATRIX_HEAD_DIMS.includes(headDim)) {
     return `head dimension ${headDim} is not one of ${MATRIX_HEAD_DIMS.join(", ")}`;
   }
-  if (rows < MATRIX_ROWS) return `${rows} rows are fewer than the ${MATRIX_ROWS} rows of a matrix`;
+  const few = whyFewRows(rows);
+  if (few) return few;
   if (
     !MATRIX_TILINGS.some((tiling) => matrixFits(capabilities, { pass: "forward", tiling, headDim }))
   ) {

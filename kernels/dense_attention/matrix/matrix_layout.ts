@@ -4,7 +4,20 @@
  *
  * @module
  */
+import { showCount } from "../../gpu/require.ts";
 import type { MatrixBackwardPass, MatrixBackwardTiling, MatrixTiling } from "../tilings.ts";
+
+/** Rows of a matrix. */
+export const MATRIX_ROWS = 16;
+
+/** Why a sequence is too short for matrices; undefined when it is not. */
+export function whyFewRows(rows: number): string | undefined {
+  return rows >= MATRIX_ROWS
+    ? undefined
+    : `${showCount(rows, "row")} ${
+      rows === 1 ? "is" : "are"
+    } fewer than the ${MATRIX_ROWS} rows of a matrix`;
+}
 
 /** 16-byte vectors from one row of scores in a scratch to the next. */
 export const SCORE_STRIDE = 6;

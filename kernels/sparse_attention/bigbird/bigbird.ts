@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { showCount } from "../../gpu/require.ts";
 import { createDenseAttention, planDenseAttention } from "../../dense_attention/dense_attention.ts";
 import { denseImplementation } from "../../dense_attention/dense_layer.ts";
 import type { TileWalk } from "../../dense_attention/tile_walk.ts";
@@ -99,7 +100,8 @@ function patternOf({ options = {}, shape }: Problem) {
   if (bytes > MOST_LIST_BYTES) {
     const sizes = showExcess(bytes, MOST_LIST_BYTES);
     throw new RangeError(
-      `plan bigbird: lists of ${width} blocks need ${sizes.bytes}; the limit is ${sizes.limit}`,
+      `plan bigbird: lists of ${showCount(width, "block")} need ${sizes.bytes}; the limit is ` +
+        sizes.limit,
     );
   }
   const key = JSON.stringify(Object.values(pattern));

@@ -12,6 +12,7 @@
  *
  * @module
  */
+import { showCount } from "../../gpu/require.ts";
 import clearCode from "./clear_words.wgsl" with { type: "text" };
 import markCode from "./mark_tokens.wgsl" with { type: "text" };
 import { whyNoMatrixUnits } from "../../dense_attention/matrix/dense_matrix.ts";
@@ -122,7 +123,8 @@ export function planTokenAttention(
     if (found) return found;
     const { bytes, limit } = showExcess(tokenWorkgroupBytes(pass, all[2]), maxWorkgroupBytes);
     throw new RangeError(
-      `plan gathered tokens: the ${group} query heads of a key head need ${bytes} of workgroup memory; ` +
+      `plan gathered tokens: ${showCount(group, "query head")} of a key head ` +
+        `${group === 1 ? "needs" : "need"} ${bytes} of workgroup memory; ` +
         `the device's limit is ${limit}`,
     );
   };

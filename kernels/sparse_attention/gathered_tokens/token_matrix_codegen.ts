@@ -15,6 +15,7 @@
  *
  * @module
  */
+import { showCount } from "../../gpu/require.ts";
 import { flatWgsl, range, wgsl } from "../../gpu/wgsl.ts";
 import { NEAREST_HALF } from "../../gpu/half.ts";
 import {
@@ -31,7 +32,7 @@ import {
   ROUNDED_RESULTS,
   storeResult,
 } from "../../dense_attention/matrix/matrix_exchange_codegen.ts";
-import { SCRATCH, stageStride } from "../../dense_attention/matrix/matrix_layout.ts";
+import { SCRATCH, stageStride, whyFewRows } from "../../dense_attention/matrix/matrix_layout.ts";
 import { LIST_PARAMS } from "./token_codegen.ts";
 
 /** Query heads of a key head that fill enough of a matrix, and those that fit it. */
@@ -48,10 +49,11 @@ export function whyNoTokenMatrix(
 ): string | undefined {
   if (dtype !== "f16") return `storage ${dtype} is not f16`;
   if (headDim !== 64 && headDim !== 128) return `head dimension ${headDim} is not 64 or 128`;
-  if (rows < 16) return `${rows} rows are fewer than the 16 rows of a matrix`;
+  const few = whyFewRows(rows);
+  if (few) return few;
   return group >= HEADS.least && group <= HEADS.most
     ? undefined
-    : `${group} heads of a key head are not ${HEADS.least} to ${HEADS.most}`;
+    : `${showCount(group, "head")} of a key head: not ${HEADS.least} to ${HEADS.most}`;
 }
 
 /** The whole shader; bindings and parameters are those of the portable forward pass. */

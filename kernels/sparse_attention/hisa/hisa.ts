@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { showCount } from "../../gpu/require.ts";
 import type { Implementation, OptionDescriptor } from "../../implementation.ts";
 import { INDEX_OPTIONS, indexedImplementation } from "../token_index/indexed_layer.ts";
 
@@ -62,7 +63,8 @@ export const hisa: Implementation = indexedImplementation({
   candidates: ({ indexBlock: blockRows, indexBlocks: blockCount, topk }) => {
     if (blockRows * blockCount < topk) {
       throw new RangeError(
-        `plan hisa: ${blockCount} blocks of ${blockRows} tokens hold fewer than topk ${topk}`,
+        `plan hisa: ${showCount(blockCount, "block")} of ${showCount(blockRows, "token")} ` +
+          `${blockCount === 1 ? "holds" : "hold"} fewer than topk ${topk}`,
       );
     }
     return { blockRows, blockCount };

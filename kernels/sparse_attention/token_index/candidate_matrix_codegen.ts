@@ -11,6 +11,7 @@
  *
  * @module
  */
+import { showCount } from "../../gpu/require.ts";
 import type { Capabilities } from "../../gpu/device.ts";
 import { range, wgsl } from "../../gpu/wgsl.ts";
 import {
@@ -48,11 +49,13 @@ export function whyNoMatrixCandidates(
 ): string | undefined {
   if (dtype !== "f16") return `storage ${dtype} is not f16`;
   if (dim % 32 !== 0) return `index dimension ${dim} is not a multiple of 32`;
-  if (blockRows % 16 !== 0) return `blocks of ${blockRows} tokens are no rows of whole matrices`;
+  if (blockRows % 16 !== 0) {
+    return `blocks of ${showCount(blockRows, "token")} are no rows of whole matrices`;
+  }
   const blocks = Math.ceil(rows / blockRows);
   if (blocks > maxWorkgroupsPerDimension) return `${blocks} blocks are more than a grid is wide`;
   if (!residentMatrices({ heads, dim })) {
-    return `queries of ${heads} index heads of ${dim} do not fit registers`;
+    return `queries of ${showCount(heads, "index head")} of ${dim} do not fit registers`;
   }
   const bytes = stagedBytes(TILE, dim) + (CANDIDATE_QUERIES + CANDIDATE_QUERIES / 32 + 1) * 4;
   return bytes <= maxWorkgroupBytes ? undefined : "workgroup memory does not suffice";

@@ -21,7 +21,7 @@ import {
   RESULT,
   storeResult,
 } from "../../dense_attention/matrix/matrix_exchange_codegen.ts";
-import { SCRATCH, stageStride } from "../../dense_attention/matrix/matrix_layout.ts";
+import { SCRATCH, stageStride, whyFewRows } from "../../dense_attention/matrix/matrix_layout.ts";
 import {
   rightMatrices,
   SCRATCHES,
@@ -52,7 +52,8 @@ export function whyNoMatrixScores(
   if (dtype !== "f16") return `storage ${dtype} is not f16`;
   if (keyRows !== 1) return "means of keys are f32";
   if (dim % 32 !== 0) return `index dimension ${dim} is not a multiple of 32`;
-  if (rows < 16) return `${rows} rows are fewer than the 16 rows of a matrix`;
+  const few = whyFewRows(rows);
+  if (few) return few;
   return stagedBytes(STAGED, dim) <= maxWorkgroupBytes
     ? undefined
     : "workgroup memory does not suffice";

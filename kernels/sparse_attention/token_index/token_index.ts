@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { showCount } from "../../gpu/require.ts";
 import {
   type BufferSlice,
   bytesPerElement,
@@ -124,12 +125,12 @@ export function planTokenIndex(
     );
   };
   requireFit("scores", stride);
-  requireFit(`lists of ${width} tokens`, width);
+  requireFit(`lists of ${showCount(width, "token")}`, width);
   if (4 * rows * width > MOST_LIST_BYTES) {
     const sizes = showExcess(4 * rows * width, MOST_LIST_BYTES);
     throw new RangeError(
-      `plan token index: lists of ${width} tokens of ${rows} queries take ${sizes.bytes}; ` +
-        `the limit is ${sizes.limit}`,
+      `plan token index: lists of ${showCount(width, "token")} of ${rows} queries take ` +
+        `${sizes.bytes}; the limit is ${sizes.limit}`,
     );
   }
   const wholeUnits = (count: number) => Math.max(1, Math.floor(count / STRIP_UNIT)) * STRIP_UNIT;
