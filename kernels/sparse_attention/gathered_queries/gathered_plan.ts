@@ -19,6 +19,7 @@ import type { DenseAttentionPlan, DenseKernel } from "../../dense_attention/type
 import { bytesPerElement, type DType } from "../../gpu/buffers.ts";
 import { showExcess } from "../../gpu/bytes.ts";
 import type { Gpu } from "../../gpu/device.ts";
+import { showCount } from "../../gpu/require.ts";
 import type { GatheredCuts } from "../../implementation.ts";
 import {
   type ApartBackward,
@@ -101,7 +102,6 @@ export function planGathered(
   const lists = listBytes(sizes);
   const ofTurn = turnBytes(sizes, { headDim, dtype });
   const perHead: Record<string, number> = {
-    "lists of blocks": lists.lists,
     ...ofTurn,
     ...kernel === "matrix" && backward && {
       // Of lists that are cut with a slot for each, and for every second part.
@@ -122,22 +122,38 @@ export function planGathered(
       ...rounds && { keySums: sums, valueSums: sums },
     }
     : {};
-  if (Object.keys(turnSums).length > 0) perHead["sums of dK of all key heads"] = sums;
-  for (const [name, bytes] of Object.entries(perHead)) {
-    const all = name === "lists of blocks" ? bytes * heads : bytes;
-    if (all <= limit) continue;
-    const excess = showExcess(all, limit);
+  const allHeads = {
+    "lists of blocks": heads * lists.lists,
+    "entries of lists": heads * lists.sources,
+    ...Object.keys(turnSums).length > 0 && { "sums of dK of all key heads": sums },
+  };
+  const refuse = (what: string, { bytes, limit }: Record<"bytes" | "limit", string>) => {
+    throw new RangeError(
+      `plan attention over gathered queries: ${what} of ${bytes}; the limit is ${limit}`,
+    );
+  };
+  for (const [name, bytes] of Object.entries({ ...perHead, ...allHeads })) {
+    if (bytes <= limit) continue;
     const fewest = turns.length > 1 && name in ofTurn
       ? ` for ${turns[0].end} queries at a time`
       : "";
-    throw new RangeError(
-      `plan attention over gathered queries: ${name}${fewest} need a binding of ${excess.bytes}; ` +
-        `the limit is ${excess.limit}`,
-    );
+    refuse(`${name}${fewest} need a binding`, showExcess(bytes, limit));
   }
-  const ofAll = ["lists of blocks", "sums of dK of all key heads"];
-  const fitting = Object.entries(perHead).flatMap(([name, bytes]) =>
-    ofAll.includes(name) ? [] : [Math.floor(Math.min(limit, MOST_PACKED_BYTES) / bytes)]
+  const allLists = {
+    lists: heads * lists.lists,
+    tables: bytesOfTurns(sizes, heads * lists.tables),
+    sources: bytesOfTurns(sizes, heads * lists.sources),
+    places: heads * lists.places,
+  };
+  // All turns share a buffer, of which each binds its own part.
+  const { maxBufferBytes } = gpu.capabilities;
+  for (const [name, bytes] of Object.entries(allLists)) {
+    if (bytes <= maxBufferBytes) continue;
+    const what = `${name} of the lists of ${showCount(heads, "key head")}`;
+    refuse(`${what} need a buffer`, showExcess(bytes, maxBufferBytes));
+  }
+  const fitting = Object.values(perHead).map((bytes) =>
+    Math.floor(Math.min(limit, MOST_PACKED_BYTES) / bytes)
   );
   // A turn of one key head is enough to fill a device.
   const most = turns.length > 1 ? 1 : Math.max(1, Math.min(heads, ...fitting));
@@ -171,12 +187,7 @@ export function planGathered(
     groupHeads,
     forward,
     gradients,
-    listBytes: {
-      lists: heads * lists.lists,
-      tables: bytesOfTurns(sizes, heads * lists.tables),
-      sources: bytesOfTurns(sizes, heads * lists.sources),
-      places: heads * lists.places,
-    },
+    listBytes: allLists,
     scratchBytes: {
       bits: groupHeads * lists.bits,
       before: groupHeads * lists.before,

@@ -12,6 +12,7 @@ import {
   headsPerBlock,
   readBuffer,
   slice,
+  type Tensor,
   type TensorShape,
 } from "../../gpu/buffers.ts";
 import {
@@ -32,7 +33,7 @@ import type {
   StagePlan,
 } from "../../implementation.ts";
 import { directionParts, requireLayerInputs } from "../../layer_inputs.ts";
-import { cutHeads, fittingHeads } from "../head_blocks.ts";
+import { cutHeads, firstHeads, fittingHeads, headsOf } from "../head_blocks.ts";
 import { mostBytes, sum, totalPlan } from "../../layer_plan.ts";
 import { bindGatheredBackward, gradientSources } from "../gathered_queries/gathered_backward.ts";
 import {
@@ -78,6 +79,8 @@ export function planBlockLayer(
   options: BlockOptions & {
     readonly flopsPerDispatch?: number;
     readonly cuts?: GatheredCuts;
+    /** Heads of each block of the tensors. Default: as many as fit. */
+    readonly tensorHeads?: readonly number[];
   },
 ): LayerPlan {
   const { heads, context: rows, headDim, dtype } = shape;
@@ -107,9 +110,12 @@ export function planBlockLayer(
     }),
   });
   const most = headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
-  const headBlock = fittingHeads(planBlock, { most, group: 1 });
-  const blocks = cutHeads(heads, headBlock).map(planBlock);
-  return { plan: describe(blocks, { shape, direction }, headBlock), blocks };
+  const fitting = (most: number) => fittingHeads(planBlock, { most, group: 1 });
+  const blockHeads = options.tensorHeads
+    ? options.tensorHeads.flatMap((own) => cutHeads(own, { most: fitting(own) }))
+    : cutHeads(heads, { most: fitting(most) });
+  const blocks = blockHeads.map(planBlock);
+  return { plan: describe(blocks, { shape, direction }, blockHeads[0]), blocks };
 }
 
 function describe(
@@ -204,17 +210,16 @@ export async function prepareBlockLayer(
   const parts = directionParts(problem.direction);
   const headBlock = inputs.q.blocks[0].heads;
   // Inputs may come in other blocks of heads than a plan would cut.
-  const { plan } = planBlockLayer(gpu, problem, options);
-  const blocks = inputs.q.blocks.map((block) =>
-    planBlockLayer(gpu, { ...problem, shape: { ...problem.shape, heads: block.heads } }, options)
-      .blocks[0]
-  );
+  const { plan, blocks } = planBlockLayer(gpu, problem, {
+    ...options,
+    tensorHeads: inputs.q.blocks.map((block) => block.heads),
+  });
   const { own, destroy } = collectOwned();
-  const allocate = async (label: string, shape: Partial<TensorShape> = {}) =>
+  const allocate = async (label: string, shape: Partial<TensorShape> = {}, each = headBlock) =>
     own(
       await createTensor(gpu, { heads, rows, dim, dtype, ...shape }, {
         label,
-        headsPerBlock: headBlock,
+        headsPerBlock: each,
       }),
     );
   const allocateAll = async (bytes: Readonly<Record<string, number>>) => {
@@ -227,7 +232,7 @@ export async function prepareBlockLayer(
   const statistic = { dim: 1, dtype: "f32" } as const;
   try {
     const output = await allocate("output");
-    const lse = await allocate("log-sum-exp", statistic);
+    const lse = await allocate("log-sum-exp", statistic, blocks[0].heads);
     const gradients = parts.backward
       ? {
         q: await allocate("q gradient"),
@@ -235,7 +240,7 @@ export async function prepareBlockLayer(
         v: await allocate("v gradient"),
       }
       : undefined;
-    const delta = parts.backward ? await allocate("delta", statistic) : undefined;
+    const delta = parts.backward ? await allocate("delta", statistic, blocks[0].heads) : undefined;
     const scratch = await allocateAll(mostBytes(blocks.map((b) => b.gathered.scratchBytes)));
     const scores = await allocateAll(mostBytes(blocks.map(({ selection: { bytes } }) => ({
       means: bytes.means,
@@ -244,12 +249,13 @@ export async function prepareBlockLayer(
     const memories: GatheredMemory[] = [];
     const dispatches: Record<string, Dispatch[]> = { select: [], attention: [], backward: [] };
     const counters: (() => Promise<number>)[] = [];
+    const firsts = firstHeads(blocks);
     for (const [i, { selection, gathered }] of blocks.entries()) {
+      const at = (tensor: Tensor) =>
+        headsOf(action, tensor, { firstHead: firsts[i], heads: blocks[i].heads });
       const memory = own(await createGatheredMemory(gpu, gathered, { scratch }));
       memories.push(memory);
-      const [q, k, v, o, sums] = [inputs.q, inputs.k, inputs.v, output, lse].map((tensor) =>
-        tensor.blocks[i].data
-      );
+      const [q, k, v, o, sums] = [inputs.q, inputs.k, inputs.v, output, lse].map(at);
       const select = own(
         await bindSelection(gpu, selection, {
           q,
@@ -274,11 +280,11 @@ export async function prepareBlockLayer(
           v,
           output: o,
           lse: sums,
-          outputGradient: inputs.outputGradient!.blocks[i].data,
-          delta: delta.blocks[i].data,
-          queryGradient: gradients.q.blocks[i].data,
-          keyGradient: gradients.k.blocks[i].data,
-          valueGradient: gradients.v.blocks[i].data,
+          outputGradient: at(inputs.outputGradient!),
+          delta: at(delta),
+          queryGradient: at(gradients.q),
+          keyGradient: at(gradients.k),
+          valueGradient: at(gradients.v),
         }),
       );
       dispatches.backward.push(...backward.dispatches);

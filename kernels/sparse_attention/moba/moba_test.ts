@@ -136,6 +136,21 @@ Deno.test({
   },
 });
 
+Deno.test("moba takes the heads of a block of its inputs one at a time where more do not fit", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  // Two heads of K fit a binding, not their dK in f32.
+  const narrow = { ...gpu, capabilities: { ...gpu.capabilities, maxBindingBytes: 140_000 } };
+  const problem = {
+    shape: { heads: 2, context: 300, headDim: 64, dtype: "f16" },
+    options: { block: 64, topk: 3 },
+    direction: "forward-backward",
+  } as const;
+  assert.equal(moba.plan(narrow, problem).headsPerBlock, 1);
+  await checkLayer(narrow, moba, { problem });
+  gpu.destroy();
+});
+
 Deno.test("moba on matrix units matches float64, twice the same", async () => {
   const gpu = await matrixGpu();
   if (!gpu) return;

@@ -67,7 +67,7 @@ export const nsa: Implementation = {
   lastQuery: nsaLastQuery,
   shortOptions: () => SHORT,
   inTurns: {
-    cuts: { turnQueries: 64, partQueries: 64 },
+    cuts: { turnQueries: 64, sweepTurns: 2, partQueries: 64 },
     // Matrix units take blocks of whole tiles.
     options: { block: 2 * BLOCK_UNIT },
   },

@@ -30,7 +30,7 @@ import type {
 } from "../../implementation.ts";
 import { groupedHeadsPerBlock, groupOf } from "../../key_heads.ts";
 import { directionParts, requireLayerInputs } from "../../layer_inputs.ts";
-import { cutHeads, fittingHeads } from "../head_blocks.ts";
+import { cutHeads, firstHeads, fittingHeads, headsOf } from "../head_blocks.ts";
 import { mostBytes, sum, totalPlan } from "../../layer_plan.ts";
 import { runByName } from "../named_stages.ts";
 import { apartSources } from "../apart/apart_backward.ts";
@@ -60,20 +60,23 @@ export function planNsaLayer(
   options: LayerOptions & {
     readonly flopsPerDispatch?: number;
     readonly cuts?: GatheredCuts;
-    /** Query heads of each block. Default: as many as fit. */
-    readonly blockHeads?: readonly number[];
+    /** Query heads of each block of the tensors. Default: as many as fit. */
+    readonly tensorHeads?: readonly number[];
   },
 ): LayerPlan {
   const { heads, context: rows, headDim, dtype } = shape;
   const group = groupOf(shape);
   const most = groupedHeadsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }], shape);
-  const { blockHeads, ...own } = options;
+  const { tensorHeads, ...own } = options;
   const { backward } = directionParts(direction);
   const planBlock = (count: number) =>
     planNsa(gpu, { ...own, heads: count, group, rows, headDim, dtype, backward });
-  const headBlock = blockHeads?.[0] ?? fittingHeads(planBlock, { most, group });
-  const blocks = (blockHeads ?? cutHeads(heads, headBlock)).map(planBlock);
-  return { plan: describe(blocks, { shape, direction }, headBlock), blocks };
+  const fitting = (most: number) => fittingHeads(planBlock, { most, group });
+  const blockHeads = tensorHeads
+    ? tensorHeads.flatMap((own) => cutHeads(own, { most: fitting(own), group }))
+    : cutHeads(heads, { most: fitting(most), group });
+  const blocks = blockHeads.map(planBlock);
+  return { plan: describe(blocks, { shape, direction }, blockHeads[0]), blocks };
 }
 
 function describe(
@@ -190,7 +193,7 @@ export async function prepareNsaLayer(
   const { plan, blocks } = planNsaLayer(gpu, problem, {
     ...layer,
     flopsPerDispatch,
-    blockHeads: inputs.q.blocks.map((block) => block.heads),
+    tensorHeads: inputs.q.blocks.map((block) => block.heads),
   });
   const { own, destroy } = collectOwned();
   const headBlock = inputs.q.blocks[0].heads;
@@ -212,7 +215,7 @@ export async function prepareNsaLayer(
   };
   try {
     const output = await allocate("output", {}, headBlock);
-    const gates = await allocate("gates", { dim: 3, dtype: "f32" }, headBlock);
+    const gates = await allocate("gates", { dim: 3, dtype: "f32" }, blocks[0].heads);
     await fillSeeded(gpu, gates, gateSeed);
     const keys = { heads: inputs.k.heads };
     const gradients = parts.backward
@@ -227,6 +230,7 @@ export async function prepareNsaLayer(
     const backward: Dispatch[] = [];
     const counters: (() => Promise<number>)[] = [];
     const made: { own: Record<string, BufferSlice>; lists: Record<string, BufferSlice> }[] = [];
+    const firsts = firstHeads(blocks);
     for (const [i, block] of blocks.entries()) {
       const buffers = {
         own: await allocateAll(block.bytes),
@@ -234,7 +238,11 @@ export async function prepareNsaLayer(
       };
       made.push(buffers);
       writeIdentity(gpu, block, buffers.own.identity);
-      const at = (tensor: Tensor) => tensor.blocks[i].data;
+      const at = (tensor: Tensor) => {
+        const group = heads / tensor.heads;
+        const own = { firstHead: firsts[i] / group, heads: block.heads / group };
+        return headsOf(action, tensor, own);
+      };
       const bound = {
         ...buffers,
         scratch,
@@ -276,7 +284,7 @@ export async function prepareNsaLayer(
         bytes: 4 * heads * rows,
         destroy: () => {},
         blocks: blocks.map((block, i) => ({
-          firstHead: inputs.q.blocks[i].firstHead,
+          firstHead: firsts[i],
           heads: block.heads,
           data: branchPart(made[i].own[name], {
             branch,

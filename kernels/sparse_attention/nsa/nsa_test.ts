@@ -2,11 +2,15 @@ import assert from "node:assert/strict";
 import { chooseCases, slow } from "../../../tools/_cases.ts";
 import {
   emulatingGpu,
+  MATRIX_UNITS,
   matrixGpu,
   withEmulatedMatrices,
 } from "../../dense_attention/matrix/_matrix_gpu.ts";
 import { DESK } from "../../gpu/_desk_device.ts";
+import { openRecordingDevice } from "../../gpu/_recording_device.ts";
 import { testGpu } from "../../gpu/_test_gpu.ts";
+import { createTensor } from "../../gpu/buffers.ts";
+import { inputShapes } from "../../key_heads.ts";
 import { checkLayer } from "../tile_lists/_check_layer.ts";
 import { compressedPairs, windowCount } from "./branch_walks.ts";
 import { nsa } from "./nsa.ts";
@@ -128,10 +132,35 @@ Deno.test("nsa matches float64 where query heads share keys, one list a key head
   const gpu = await testGpu(t);
   if (!gpu) return;
   const shape = { ...SHAPE, heads: 4, kvHeads: 2, headDim: 32 };
-  await checkLayer(gpu, nsa, { problem: { shape, options: SHORT } });
+  const problem = { shape, options: SHORT };
+  // At once; in turns of which the ranking takes all at once, or two.
+  for (const cuts of [undefined, { turnQueries: 64 }, { turnQueries: 64, sweepTurns: 2 }]) {
+    await checkLayer(gpu, nsa, { problem, cuts });
+  }
   const layer = nsa.smallest!({ shape: { ...shape, heads: 12, kvHeads: 4 }, options: SHORT });
   assert.deepEqual([layer.shape.heads, layer.shape.kvHeads], [6, 2]);
   gpu.destroy();
+});
+
+Deno.test("nsa takes a long context whose inputs fit a binding, but not their gradients in f32", async () => {
+  const { gpu } = openRecordingDevice({ capabilities: MATRIX_UNITS });
+  const shape = { heads: 8, context: 524288, headDim: 128, dtype: "f16" } as const;
+  const options = nsa.presets![0].options as Record<string, number>;
+  const problem = { shape, direction: "forward-backward", options } as const;
+  assert.equal(nsa.plan(gpu, problem).headsPerBlock, 4);
+  const { q, k, v, outputGradient } = inputShapes(shape);
+  const inputs = {
+    q: await createTensor(gpu, q),
+    k: await createTensor(gpu, k),
+    v: await createTensor(gpu, v),
+    outputGradient: await createTensor(gpu, outputGradient),
+  };
+  assert.equal(inputs.q.blocks.length, 1);
+  const { outputs } = await nsa.prepare(gpu, problem, { inputs });
+  assert.deepEqual(outputs.lse.blocks.map(({ firstHead, heads }) => [firstHead, heads]), [
+    [0, 4],
+    [4, 4],
+  ]);
 });
 
 Deno.test("nsa on matrix units matches float64, twice the same", async () => {
