@@ -26,17 +26,19 @@ export function planGroups(
     planning,
   );
   const notes: string[] = [];
-  return { groups: groupCases(cases, { device: planning.device, notes }), notes };
+  const { device, profile: { firstContext } } = planning;
+  return { groups: groupCases(cases, { device, notes, firstContext }), notes };
 }
 
 /**
  * Groups by shape and direction. The contexts of the forward pass come first, since the claims depend
  * on them: a budget that runs out must not cost the longest of them. Within these, and among the rest,
- * the lightest come first, so that early cases improve later predictions.
+ * the lightest come first, so that early cases improve later predictions. A profile may name a context
+ * that comes before all others, which then grow.
  */
 function groupCases(
   cases: readonly PlannedCase[],
-  options: { device: PlannedDevice; notes: string[] },
+  options: { device: PlannedDevice; notes: string[]; firstContext?: number },
 ): PlannedGroup[] {
   const byShape = new Map<string, PlannedCase[]>();
   for (const entry of cases) {
@@ -68,6 +70,14 @@ function groupCases(
   const leads = ({ baseline, candidates }: PlannedGroup) =>
     baseline !== undefined && !baseline.predictedOnly && baseline.direction === "forward" &&
     [baseline, ...candidates].some((entry) => entry.sweeps.includes("context"));
+  const { firstContext } = options;
+  if (firstContext !== undefined) {
+    const rank = ({ baseline, candidates }: PlannedGroup) => {
+      const { context } = (baseline ?? candidates[0]).problem.shape;
+      return context === firstContext ? 0 : context;
+    };
+    return groups.sort((a, b) => rank(a) - rank(b) || work(a) - work(b));
+  }
   return groups.sort((a, b) => Number(leads(b)) - Number(leads(a)) || work(a) - work(b));
 }
 

@@ -115,6 +115,24 @@ Deno.test("key heads of their own number are part of a case's identity, others o
   });
 });
 
+Deno.test("the rivals profile times 131,072 tokens first, with both numbers of key heads, then shorter ones", () => {
+  const { groups } = plan({ profile: "rivals" });
+  const shapes = groups.map((group) => {
+    const [{ direction, problem: { shape: { context, kvHeads = 8 } } }] = membersOf(group);
+    return [context, kvHeads, direction] as const;
+  });
+  const contexts = shapes.map(([context]) => context);
+  const first = contexts.lastIndexOf(131072) + 1;
+  assert.deepEqual(new Set(contexts.slice(0, first)), new Set([131072]));
+  assert.deepEqual(
+    new Set(shapes.slice(0, first).map(([, kvHeads, direction]) => `${kvHeads} ${direction}`)),
+    new Set(["8 forward", "1 forward", "8 forward-backward", "1 forward-backward"]),
+  );
+  const later = contexts.slice(first);
+  assert.deepEqual(later, later.toSorted((a, b) => a - b));
+  assert.deepEqual([later[0], later.at(-1)], [8192, 524288]);
+});
+
 Deno.test("the paper profile covers its figure in both directions, the grid, and 1M", () => {
   const { groups, checks } = plan({ profile: "paper" });
   const contexts = (direction: string) =>

@@ -72,6 +72,12 @@ export const profileBase = z.object({
   contexts: list(count),
   /** The longest of these contexts in a direction, if that differs from the longest of all. */
   longest: z.partialRecord(z.enum(DIRECTIONS), count).optional(),
+  /**
+   * The context whose layers are timed first, in every direction and with any number of key heads; the
+   * others follow in growing order. A budget that ends early keeps them. Default: contexts of the forward
+   * pass come first, and the lightest of them.
+   */
+  firstContext: count.optional(),
   heads: list(count),
   /** Numbers of heads of keys and values. Default: one a head. */
   kvHeads: list(count).optional(),
