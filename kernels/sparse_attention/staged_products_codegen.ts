@@ -48,6 +48,37 @@ export function stageRows(
   });
 }
 
+/**
+ * Stages rows that are fetched to registers ahead; a workgroup has a whole number of their vectors.
+ *
+ * @param options `source`: WGSL of a vector of a row of the tensor.
+ */
+export function stageAhead(
+  { stage, staged, dim, source }: Parameters<typeof stageRows>[0],
+): {
+  /** Fetches the first rows, from `first` on. */
+  readonly begin: (first: string) => string[];
+  /** Stages what was fetched. */
+  readonly put: string[];
+  /** Fetches the rows from `first` on. */
+  readonly fetch: (first: string) => string[];
+} {
+  const vectors = dim / 8;
+  const units = range(staged * vectors / THREADS).map((i) => `(local + ${i * THREADS}u)`);
+  const rowOf = (unit: string) => `${unit} / ${vectors}u`;
+  const fetch = (first: string) =>
+    units.map((unit, i) =>
+      `fetched${i} = ${source(`${first} + ${rowOf(unit)}`, `${unit} % ${vectors}u`)};`
+    );
+  return {
+    begin: (first) => fetch(first).map((line) => `var ${line}`),
+    put: units.map((unit, i) =>
+      `${stage}[${rowOf(unit)} * ${stageStride(dim)}u + ${unit} % ${vectors}u] = fetched${i};`
+    ),
+    fetch,
+  };
+}
+
 /** Loads the right matrices `right0`, … of 16 staged rows from `c0` on. */
 export function rightMatrices(stage: string, dim: number): string[] {
   const stride = stageStride(dim);

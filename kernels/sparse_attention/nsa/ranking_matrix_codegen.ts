@@ -3,9 +3,10 @@
  * windows of a block and the query heads of a group in one pass, so that only importances are stored.
  *
  * A subgroup owns 32 packed queries, whose left matrices stay in registers; a workgroup's subgroups share
- * compressed keys, which are staged 32 at a time. Of each 16 × 16 scores a lane
- * has 8 windows of one query, which are whole blocks: `l′/s` divides 8. What windows share with the block
- * after goes to the lane that has it, or to the next 16 windows. A workgroup covers 128 queries × 1,024
+ * compressed keys, which are staged 32 at a time and fetched while the 32 before are multiplied. Both
+ * products of a subgroup are in flight at once. Of each 16 × 16 scores a lane has 8 windows of one query,
+ * which are whole blocks: `l′/s` divides 8. What windows share with the block after goes to the lane that
+ * has it, or to the next 16 windows. Lanes of a group's query heads share out the blocks that they add. A workgroup covers 128 queries × 1,024
  * windows, and computes 16 windows before them for what these share with its first block.
  *
  * Products are f16 with f32 sums, as in the compressed branch, whose log-sum-exp they are held against; all
@@ -31,8 +32,8 @@ import { flatWgsl, range, wgsl, XYZW } from "../../gpu/wgsl.ts";
 import {
   rightMatrices,
   SCRATCHES,
+  stageAhead,
   stagedBytes,
-  stageRows,
   SUBGROUPS,
   THREADS,
 } from "../staged_products_codegen.ts";
@@ -83,20 +84,25 @@ export function generateMatrixRanking(
   const owns = range(OWN);
   const overlaps = window > stride;
   const perBlock = block / stride;
-  const stage = stageRows({
+  const ahead = stageAhead({
     stage: "keyStage",
     staged: STAGED,
     dim: headDim,
     source: (row, vector) =>
-      `compressed[(keyHead + min(k0 + ${row}, params.windows - 1u)) * ${vectors}u + ${vector}]`,
+      `compressed[(keyHead + min(${row}, params.windows - 1u)) * ${vectors}u + ${vector}]`,
   });
+  const blocks = range(EIGHT / perBlock);
+  const members = range(Math.log2(group)).map((i) => 2 ** i);
+  // Lanes of a group first share out the blocks that each has sums of.
+  const halvings = Math.min(members.length, Math.log2(blocks.length));
+  const left = blocks.length / 2 ** halvings;
   const open = (b: number) =>
     flatWgsl`
     // The last rows may be fewer than a matrix: then it begins earlier and stores only its own rows.
     let own${b} = firstRow + (subgroup * ${OWN}u + ${b}u) * 16u;
     let matrix${b} = min(own${b}, params.rows - 16u);
     let row${b} = matrix${b} + row16;
-    let live${b} = row${b} >= own${b} && row${b} < endRow && row16 % ${group}u == 0u;
+    let live${b} = row${b} >= own${b} && row${b} < endRow && row16 % ${group}u < ${2 ** halvings}u;
     let seen${b} = seenWindows(row${b} / ${group}u);
     let lse${b} = logSumExp[headRow + row${b}] * LOG2E;
     let to${b} = group.z * params.blocks * params.tokens + row${b} / ${group}u - params.firstToken;
@@ -118,16 +124,28 @@ export function generateMatrixRanking(
     });
     return terms.length === 0 ? "0.0" : terms.join(" + ");
   };
-  const blocks = range(EIGHT / perBlock);
   const last = blocks.length - 1;
-  const members = range(Math.log2(group)).map((i) => 2 ** i);
+  const shuffled = (name: string, m: number) => `subgroupShuffleXor(${name}, ${m}u)`;
+  const shareOut = members.flatMap((m, level) => {
+    const half = blocks.length / 2 ** (level + 1);
+    if (half < 1) return [`sum0 += ${shuffled("sum0", m)};`];
+    return range(half).flatMap((j) => {
+      const [low, high, given] = [`sum${j}`, `sum${j + half}`, `given${level}_${j}`];
+      const upper = `(row16 & ${m}u) != 0u`;
+      return [
+        `let ${given} = select(${high}, ${low}, ${upper});`,
+        `${low} = select(${low}, ${high}, ${upper}) + ${shuffled(given, m)};`,
+      ];
+    });
+  });
+  const share =
+    members.slice(0, halvings).map((m, level) =>
+      `select(0u, ${blocks.length / 2 ** (level + 1)}u, (row16 & ${m}u) != 0u)`
+    ).join(" + ") || "0u";
   const rank = (b: number) => {
     const scratch = `scratch0 + ${b % 2 * SCRATCH}u`;
     return flatWgsl`
       {
-        var s = ${RESULT}();
-        ${depth.map((c) => multiplyAdd("s", `q${b}_${c}`, `right${c}`))}
-        ${storeResult(scratch, "s")}
         ${readScores(scratch, "x")}
         let low = select(xa, xb, swap == 1u);
         let high = select(xb, xa, swap == 1u);
@@ -148,20 +166,24 @@ export function generateMatrixRanking(
         ]
         : []
     }
-        ${
-      blocks.flatMap((j) => members.map((m) => `sum${j} += subgroupShuffleXor(sum${j}, ${m}u);`))
-    }
+        ${shareOut}
         if (live${b} && k0 + c0 >= firstWindow) {
-          let to = to${b} + block0 * params.tokens;
+          let to = to${b} + (block0 + share0) * params.tokens;
           ${
-      blocks.map((j) =>
-        `if (block0 + ${j}u < params.blocks) { importances[to + ${j}u * params.tokens] = sum${j}; }`
+      range(left).map((j) =>
+        `if (block0 + share0 + ${j}u < params.blocks) { importances[to + ${j}u * params.tokens] = sum${j}; }`
       )
     }
         }
       }
     `;
   };
+  const step = flatWgsl`
+    ${owns.map((b) => `var s${b} = ${RESULT}();`)}
+    ${depth.flatMap((c) => owns.map((b) => multiplyAdd(`s${b}`, `q${b}_${c}`, `right${c}`)))}
+    ${owns.map((b) => storeResult(`scratch0 + ${b % 2 * SCRATCH}u`, `s${b}`))}
+    ${owns.map(rank)}
+  `;
   return wgsl`
     ${MATRIX_DIRECTIVES}
     struct Params {
@@ -193,6 +215,7 @@ export function generateMatrixRanking(
       ${LANE_PLACES}
       let firstRow = params.firstRow + group.x * ${MATRIX_RANKING_TILE.rows}u;
       let endRow = min(firstRow + ${MATRIX_RANKING_TILE.rows}u, params.endRow);
+      let share0 = ${share};
       let firstWindow = group.y * ${columns}u;
       let past = min(firstWindow + ${columns}u, seenWindows((endRow - 1u) / ${group}u));
       if (firstWindow >= past) { return; }
@@ -201,17 +224,19 @@ export function generateMatrixRanking(
       let keyHead = (params.firstHead + group.z) * params.windows;
       let scratch0 = subgroup * ${2 * SCRATCH}u;
       ${owns.map(open)}
+      ${ahead.begin("begin")}
       for (var k0 = begin; k0 < past; k0 += ${STAGED}u) {
         workgroupBarrier();
-        ${stage}
+        ${ahead.put}
         workgroupBarrier();
+        ${ahead.fetch(`k0 + ${STAGED}u`)}
         for (var c0 = 0u; c0 < min(${STAGED}u, past - k0); c0 += 16u) {
           let window0 = k0 + c0 + side * ${EIGHT}u;
           let block0 = window0 / ${perBlock}u;
           let at0 = vec4u(window0) + vec4u(0u, 1u, 2u, 3u);
           let at1 = at0 + vec4u(4u);
           ${rightMatrices("keyStage", headDim)}
-          ${owns.map(rank)}
+          ${step}
         }
       }
     }
