@@ -32,7 +32,8 @@ export function gradientSources(plan: GatheredPlan): ApartSources {
 /** Buffers of one block of heads. */
 interface BackwardBuffers {
   readonly memory: GatheredMemory;
-  readonly q: BufferSlice;
+  /** Absent if the forward pass has left the gathered queries in the scratch: `keepsQueries`. */
+  readonly q?: BufferSlice;
   readonly k: BufferSlice;
   readonly v: BufferSlice;
   readonly output: BufferSlice;
@@ -82,7 +83,7 @@ export async function bindGatheredBackward(
           await bindEntries(gpu, {
             ...shared,
             sources,
-            q: rows(b.q),
+            q: b.q && rows(b.q),
             outputGradient: rows(b.outputGradient),
             lse: numbers(b.lse),
             delta: numbers(b.delta),

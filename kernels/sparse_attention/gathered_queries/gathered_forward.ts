@@ -62,6 +62,15 @@ export function headRanges({ heads, groupHeads }: GatheredPlan): HeadRange[] {
   return ranges;
 }
 
+/**
+ * Whether the gathered queries of the forward pass are all in memory for the backward pass, if no other
+ * block of heads uses the scratch.
+ */
+export function keepsQueries(plan: GatheredPlan): boolean {
+  const { forward, sizes } = plan;
+  return !forward.walk?.gathers && sizes.turns.length === 1 && headRanges(plan).length === 1;
+}
+
 /** Passes of one block of heads, and what they own. */
 export interface BoundGathered {
   readonly dispatches: readonly Dispatch[];

@@ -76,11 +76,11 @@ export interface GatheredPlan extends GatheredOptions {
   readonly scratchBytes: GatheredBytes;
 }
 
-/** Bytes of one tensor of the heads of a dispatch, at most: enough work to fill a device. */
-const MOST_PACKED_BYTES = 2 ** 30;
-
-/** The same of a turn: fewer turns clear and add dK and dV less often, and end in fewer idle processors. */
-const MOST_TURN_BYTES = 2 ** 31;
+/**
+ * Bytes of one tensor of the entries that are in memory at a time, at most: fewer dispatches end in fewer
+ * idle processors, and fewer turns clear and add dK and dV less often.
+ */
+const MOST_PACKED_BYTES = 2 ** 31;
 
 /** Key rows of a block must be whole tiles of keys. */
 export const BLOCK_UNIT: number = LEAST_ROWS.portable;
@@ -229,7 +229,7 @@ function fittingSizes(
   }
   let sizes = listSizes(options, { least });
   if (most(sizes) <= limit) return sizes;
-  const budget = Math.min(limit, MOST_TURN_BYTES);
+  const budget = Math.min(limit, MOST_PACKED_BYTES);
   const cut = (count: number) => {
     const turnRows = Math.ceil(rows / count / unit) * unit;
     return listSizes(options, { least, turnRows });

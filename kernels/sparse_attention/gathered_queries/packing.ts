@@ -247,7 +247,7 @@ export async function bindStatistics(
   return { dispatches: [dispatch], destroy: () => uniform.destroy() };
 }
 
-/** Binds the copies that the backward pass of some entries reads: Q, dO, log-sum-exp and delta. */
+/** Binds the copies that the backward pass of some entries reads: Q if given, dO, log-sum-exp and delta. */
 export async function bindEntries(
   gpu: Gpu,
   options: {
@@ -256,7 +256,7 @@ export async function bindEntries(
     readonly dtype: DType;
     readonly range: HeadRange;
     readonly sources: BufferSlice;
-    readonly q: BufferSlice;
+    readonly q?: BufferSlice;
     readonly outputGradient: BufferSlice;
     readonly lse: BufferSlice;
     readonly delta: BufferSlice;
@@ -271,7 +271,7 @@ export async function bindEntries(
     const copies = own(
       await bindGather(gpu, {
         ...shared,
-        tensors: [[q, queries], [outputGradient, outputGradients]],
+        tensors: [...q ? [[q, queries] as const] : [], [outputGradient, outputGradients]],
       }),
     );
     const statistics = own(await bindStatistics(gpu, { ...shared, entryLse, entryDelta }));

@@ -40,6 +40,7 @@ import {
   bindGatheredForward,
   createGatheredMemory,
   type GatheredMemory,
+  keepsQueries,
 } from "../gathered_queries/gathered_forward.ts";
 import { BLOCK_UNIT, type GatheredPlan, planGathered } from "../gathered_queries/gathered_plan.ts";
 import { describeTurns } from "../gathered_queries/turns.ts";
@@ -275,7 +276,7 @@ export async function prepareBlockLayer(
       const backward = own(
         await bindGatheredBackward(gpu, gathered, {
           memory,
-          q,
+          q: blocks.length === 1 && keepsQueries(gathered) ? undefined : q,
           k,
           v,
           output: o,

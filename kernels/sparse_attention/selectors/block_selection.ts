@@ -132,9 +132,16 @@ export function meansSource(headDim: number, dtype: DType): PipelineSource {
   };
 }
 
-/** A tiling that fits a device: a GPU needs registers full of products, a software driver little code. */
-export function scoreTiling(gpu: Pick<Gpu, "capabilities" | "adapter">, headDim: number): Tiling {
-  const threadsX = headDim % 64 === 0 ? 16 : 8;
+/**
+ * A tiling that fits a device: a GPU needs registers full of products, a software driver little code.
+ *
+ * @param threadsX threads of a row of a tile, four columns each. Default: as many as there may be.
+ */
+export function scoreTiling(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  headDim: number,
+  threadsX: 8 | 16 = headDim % 64 === 0 ? 16 : 8,
+): Tiling {
   const wide = { tileRows: 128, tileColumns: 4 * threadsX, threadsX, threadsY: 16, chunk: 16 };
   const { maxWorkgroupBytes, maxInvocations } = gpu.capabilities;
   const fits = !gpu.adapter.software && layOut(wide, headDim).workgroupBytes <= maxWorkgroupBytes &&
@@ -147,7 +154,8 @@ export function scoresSource(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   { headDim, dtype }: Pick<SelectionShape, "headDim" | "dtype">,
 ): { readonly source: PipelineSource; readonly tiling: Tiling } {
-  const tiling = scoreTiling(gpu, headDim);
+  // Tiles past a query's own block are left out: narrow ones leave out more.
+  const tiling = scoreTiling(gpu, headDim, 8);
   const program: TileProgram = { tiling, headDim, dtype, apart: true };
   const { rowsPerThread, columnsPerThread } = layOut(tiling, headDim);
   const product = generateFirstProduct(program, {
