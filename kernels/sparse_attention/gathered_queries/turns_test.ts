@@ -188,7 +188,7 @@ Deno.test("layers of long contexts fit bindings of 2 GiB in turns", () => {
         const problem = { shape, direction, options };
         const { plan, blocks } = planNsaLayer(gpu, problem, nsaOptions("plan nsa", problem));
         assert.equal(plan.peakBytes, plan.buffers.reduce((sum, { bytes }) => sum + bytes, 0));
-        for (const { bytes, scratchBytes, gathered } of blocks) {
+        for (const { bytes, scratchBytes, gathered, sweeps, groupHeads } of blocks) {
           const own = { ...bytes, ...scratchBytes, ...gathered.listBytes };
           for (const [name, size] of Object.entries(own)) assert.ok(size <= limit, name);
           const { turns, count, group, pairs, turnPairs } = gathered.sizes;
@@ -201,6 +201,13 @@ Deno.test("layers of long contexts fit bindings of 2 GiB in turns", () => {
           }
           assert.ok(turnPairs <= pairs && turnPairs * turns.length >= pairs);
           assert.equal(plan.stages[1].variant!.includes("turns"), turns.length > 1);
+          // Whole turns, in order, and as few sweeps as have room for their results.
+          assert.deepEqual(sweeps.flatMap((sweep) => sweep.turns), turns.map((_, turn) => turn));
+          const most = groupHeads * group * sweeps[0].end * 128 * 4;
+          assert.ok(most <= 2 ** 30 && (sweeps.length === 1 || most > 2 ** 29), `${most}`);
+          for (const { first, end, turns: own } of sweeps) {
+            assert.deepEqual([first, end], [turns[own[0]].first, turns[own.at(-1)!].end]);
+          }
         }
       }
     }
