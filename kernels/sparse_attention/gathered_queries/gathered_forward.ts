@@ -10,7 +10,8 @@ import type { Gpu } from "../../gpu/device.ts";
 import { collectOwned } from "../../gpu/owned.ts";
 import type { GatheredPlan } from "./gathered_plan.ts";
 import { gatheredWalk } from "./gathered_walk.ts";
-import { bindGather, bindLists, bindMergeOutputs, type Bound, type HeadRange } from "./packing.ts";
+import { bindGather, bindMergeOutputs, type Bound, type HeadRange } from "./packing.ts";
+import { bindLists } from "./query_lists.ts";
 import { listsOfTurn, numbersOfTurn, rowsOfTurn, turnsOf } from "./turns.ts";
 
 /** Buffers by the names of a plan's `listBytes` or `scratchBytes`. */
@@ -62,6 +63,11 @@ export function headRanges({ heads, groupHeads }: GatheredPlan): HeadRange[] {
   return ranges;
 }
 
+/** Whether an entry leaves sums of rows and of weights, not a normalised row: short blocks. */
+export function leavesSums({ forward }: Pick<GatheredPlan, "forward">): boolean {
+  return forward.walk?.gathers ?? false;
+}
+
 /**
  * Whether the gathered queries of the forward pass are all in memory for the backward pass, if no other
  * block of heads uses the scratch.
@@ -99,7 +105,7 @@ export async function bindGatheredForward(
   const counters: (() => Promise<number>)[] = [];
   const ranges = headRanges(plan);
   try {
-    const { bits, before, queries, results, entryLse } = scratch;
+    const { bits, before, queries, results, entryStatistics } = scratch;
     for (const turn of turnsOf(plan)) {
       const mine = listsOfTurn(plan, turn, lists);
       const [rows, numbers] = [rowsOfTurn(plan, turn), numbersOfTurn(plan, turn)];
@@ -125,14 +131,15 @@ export async function bindGatheredForward(
             turn,
             places,
             entryOutputs: results,
-            entryLse,
+            entryStatistics,
+            sums: leavesSums(plan),
             output: rows(output),
             lse: numbers(lse),
           }),
         );
         dispatches.push(
           ...entries.dispatches,
-          ...kernel.bind([entries.queries, k, v, results, entryLse], range.firstHead),
+          ...kernel.bind([entries.queries, k, v, results, entryStatistics], range.firstHead),
           ...merge.dispatches,
         );
       }

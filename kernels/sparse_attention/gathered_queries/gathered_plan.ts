@@ -1,10 +1,10 @@
 /**
  * Plans attention over gathered queries: which kernels, how many heads at a time, and the memory.
  *
- * Each key head's queries are packed by the block that they selected (`packing.ts`); the kernels of
+ * Each key head's queries are packed by the block that they selected (`query_lists.ts`); the kernels of
  * dense attention compute every entry against the keys of its block, with a walk (`gathered_walk.ts`).
- * In the forward pass an entry leaves its normalised row in f32 and its log-sum-exp, and a merge joins a
- * query's entries in the order of blocks. In the backward pass entries have the log-sum-exp and delta of
+ * In the forward pass an entry leaves its normalised row in f32 and its log-sum-exp, or sums of short blocks
+ * (`short_blocks.ts`), and a merge joins a query's entries in the order of blocks. In the backward pass entries have the log-sum-exp and delta of
  * their query, so dK and dV are sums over a block's list, and dQ is added by a merge.
  *
  * Where the entries of a key head do not fit a binding, queries come in turns (`turns.ts`).
@@ -37,7 +37,7 @@ import {
   listSizes,
   turnUnit,
 } from "./list_sizes.ts";
-import { listBytes } from "./packing.ts";
+import { listBytes } from "./query_lists.ts";
 import { planShortBlocks } from "./short_blocks.ts";
 
 /** What to plan for: one block of heads. */
@@ -193,8 +193,9 @@ export function planGathered(
       before: groupHeads * lists.before,
       queries: elements,
       results: tensors * 4,
-      entryLse: statistic,
-      ...backward && { outputGradients: elements, entryDelta: statistic },
+      // A reference and a sum of short blocks.
+      entryStatistics: forward.walk?.gathers ? 2 * statistic : statistic,
+      ...backward && { outputGradients: elements, entryLse: statistic, entryDelta: statistic },
       ...gradients && apartScratch(gradients, shape),
       ...turnSums,
     },

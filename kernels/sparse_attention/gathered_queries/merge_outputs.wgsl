@@ -1,5 +1,6 @@
-// Joins what a query's entries found: O = Σ exp(l_n - l)·O_n, with l the log-sum-exp of all l_n, in the
-// order of blocks. A thread takes ELEMENTS elements of a row. No workgroup memory.
+// Joins what a query's entries found: O = Σ exp(r_n)·O_n / Σ exp(r_n)·s_n, in the order of blocks, with r_n
+// the log-sum-exp of an entry and s_n = 1, or what a row O_n of sums refers to and the sum of its weights.
+// A thread takes ELEMENTS elements of a row. No workgroup memory.
 
 struct Params {
   rows: u32,      // N
@@ -13,7 +14,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> places: array<u32>;         // [key heads, N, count]: a query's first entry
 @group(0) @binding(1) var<storage, read> entryOutputs: array<vec4f>; // [key heads of this dispatch, packed, d]
-@group(0) @binding(2) var<storage, read> entryLse: array<f32>;       // [key heads of this dispatch, packed]
+@group(0) @binding(2) var<storage, read> entryStatistics: array<f32>; // [key heads of this dispatch, packed], or two numbers each
 @group(0) @binding(3) var<storage, read_write> outputs: array<Elements>; // [heads, N, d]
 @group(0) @binding(4) var<storage, read_write> logSumExp: array<f32>;    // [heads, N]
 @group(0) @binding(5) var<uniform> params: Params;
@@ -31,15 +32,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   for (var n = 0u; n < params.count; n++) {
     let place = places[list + n];
     if (place == 0xffffffffu) { break; }
-    largest = max(largest, entryLse[first + place]);
+    largest = max(largest, statisticsOf(first + place).x);
   }
   var total = 0.0;
   var sums: array<vec4f, VECTORS>;
   for (var n = 0u; n < params.count; n++) {
     let place = places[list + n];
     if (place == 0xffffffffu) { break; }
-    let weight = exp(entryLse[first + place] - largest);
-    total += weight;
+    let known = statisticsOf(first + place);
+    let weight = exp(known.x - largest);
+    total += weight * known.y;
     let begin = ((first + place) * COLUMNS + column) * VECTORS;
     for (var i = 0u; i < VECTORS; i++) { sums[i] += weight * entryOutputs[begin + i]; }
   }

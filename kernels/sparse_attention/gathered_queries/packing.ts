@@ -1,9 +1,8 @@
 /**
- * The passes around attention over gathered queries: the lists of queries by block, queries to their
- * entries in them, and the results of a query's entries back to one row.
+ * The passes around attention over gathered queries: queries to their entries in the lists
+ * (`query_lists.ts`), and the results of a query's entries back to one row.
  *
- * Shapes: selected blocks u32 `[key heads, N, count]`, ascending, ~0 past the end, each with the query's
- * own block; entries `[key heads, packed, …]` (`list_sizes.ts`).
+ * Shapes: entries `[key heads, packed, …]` (`list_sizes.ts`).
  *
  * @module
  */
@@ -11,7 +10,6 @@ import gatherCode from "./gather_queries.wgsl" with { type: "text" };
 import statisticsCode from "./gather_statistics.wgsl" with { type: "text" };
 import gradientsCode from "./merge_gradients.wgsl" with { type: "text" };
 import outputsCode from "./merge_outputs.wgsl" with { type: "text" };
-import listsCode from "./query_lists.wgsl" with { type: "text" };
 import {
   bindDispatch,
   type BufferSlice,
@@ -23,23 +21,10 @@ import {
 import type { Gpu } from "../../gpu/device.ts";
 import { NEAREST_HALF } from "../../gpu/half.ts";
 import { collectOwned } from "../../gpu/owned.ts";
-import { createPipeline, type PipelineSource } from "../../gpu/pipeline.ts";
+import { createPipeline } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
 import { wgsl } from "../../gpu/wgsl.ts";
 import type { ListSizes } from "./list_sizes.ts";
-
-const LIST_PARAMS = {
-  rows: "u32",
-  count: "u32",
-  blocks: "u32",
-  words: "u32",
-  group: "u32",
-  packed: "u32",
-  tileRows: "u32",
-  firstHead: "u32",
-  turnRows: "u32",
-  gridWidth: "u32",
-} as const;
 
 const GATHER_PARAMS = {
   rows: "u32",
@@ -65,37 +50,6 @@ export interface HeadRange {
   readonly heads: number;
 }
 
-/** Lists of all key heads of a block, and memory to make them. */
-export interface ListBuffers {
-  /** `[key heads, N, count]`, read. */
-  readonly lists: BufferSlice;
-  /** `[key heads of a dispatch, M, N / 32]`, scratch. */
-  readonly bits: BufferSlice;
-  /** The same. */
-  readonly before: BufferSlice;
-  /** `[key heads, packed / tileRows + 2 M]`, written. */
-  readonly tables: BufferSlice;
-  /** `[key heads, packed]`, written. */
-  readonly sources: BufferSlice;
-  /** `[key heads, N, count]`, written. */
-  readonly places: BufferSlice;
-}
-
-/** Bytes of one key head of each of {@linkcode ListBuffers}; of one turn, but for lists and places. */
-export function listBytes(sizes: ListSizes): Record<keyof ListBuffers, number> {
-  const { rows, count, blocks, packed, tileRows, turns } = sizes;
-  const words = 4 * blocks * Math.ceil(turns[0].end / 32);
-  const lists = 4 * rows * count;
-  return {
-    lists,
-    bits: words,
-    before: words,
-    tables: 4 * (packed / tileRows + 2 * blocks),
-    sources: 4 * packed,
-    places: lists,
-  };
-}
-
 /** Dispatches, and the uniforms that they read. */
 export interface Bound {
   readonly dispatches: readonly Dispatch[];
@@ -106,67 +60,6 @@ export interface Bound {
 export function foldGroups(groups: number): readonly [x: number, y: number] {
   const x = Math.min(Math.max(1, groups), 32768);
   return [x, Math.ceil(groups / x)];
-}
-
-const LIST_PASSES = ["clear", "mark", "count", "start", "fill", "place"] as const;
-
-/** Workgroups of the pass `fill` past the last list. */
-const TAIL_GROUPS = 64;
-
-/** The shader of a pass of the lists. */
-function listSource(entryPoint: typeof LIST_PASSES[number]): PipelineSource {
-  return {
-    label: `lists of queries: ${entryPoint}`,
-    code: listsCode,
-    entryPoint,
-    bindings: ["read", ...Array<"read-write">(5).fill("read-write"), "uniform"],
-  };
-}
-
-/** Binds the passes that make the lists of some key heads. */
-export async function bindLists(
-  gpu: Gpu,
-  options: {
-    readonly sizes: ListSizes;
-    readonly buffers: ListBuffers;
-    readonly ranges: readonly HeadRange[];
-    /** Whose lists: the buffers are those of the turn. Default the first. */
-    readonly turn?: number;
-  },
-): Promise<Bound> {
-  const { sizes, buffers, ranges, turn = 0 } = options;
-  const { rows, count, blocks, group, packed, tileRows, turns } = sizes;
-  const queries = turns[turn].end - turns[turn].first;
-  const words = Math.ceil(queries / 32);
-  const pipelines = await Promise.all(
-    LIST_PASSES.map((pass) => createPipeline(gpu, listSource(pass))),
-  );
-  const uniforms: GPUBuffer[] = [];
-  const groupsOf = {
-    clear: blocks * words / 256,
-    mark: queries / 256,
-    count: blocks,
-    fill: blocks + TAIL_GROUPS,
-    place: queries / 256,
-  };
-  const { lists, bits, before, tables, sources, places } = buffers;
-  const dispatches = ranges.flatMap(({ firstHead, heads }) =>
-    LIST_PASSES.map((pass, i) => {
-      const [x, y] = pass === "start" ? [heads, 1] : foldGroups(Math.ceil(groupsOf[pass]));
-      const values = { rows, count, blocks, words, group, packed, tileRows, firstHead };
-      const uniform = createParams(gpu, LIST_PARAMS, {
-        ...values,
-        turnRows: queries,
-        gridWidth: x,
-      });
-      uniforms.push(uniform);
-      return bindDispatch(gpu, pipelines[i], {
-        slices: [lists, bits, before, tables, sources, places, slice(uniform)],
-        workgroups: [x, y, pass === "start" ? 1 : heads],
-      });
-    })
-  );
-  return { dispatches, destroy: () => uniforms.forEach((uniform) => uniform.destroy()) };
 }
 
 /** The sizes that copies to entries need. */
@@ -307,6 +200,18 @@ export function generateElements(headDim: number, dtype: DType): string {
     `;
 }
 
+/**
+ * WGSL of an entry's statistics: what its result refers to, and the sum of its weights.
+ *
+ * @param sums whether entries have sums of rows; else normalised rows and their log-sum-exp.
+ */
+export function generateEntryStatistics(sums: boolean): string {
+  const value = sums
+    ? "vec2f(entryStatistics[2u * at], entryStatistics[2u * at + 1u])"
+    : "vec2f(entryStatistics[at], 1.0)";
+  return `\nfn statisticsOf(at: u32) -> vec2f { return ${value}; }\n`;
+}
+
 /** What a merging pass reads and writes. */
 interface Merge {
   readonly sizes: ListSizes;
@@ -359,15 +264,17 @@ export function bindMergeOutputs(
   gpu: Gpu,
   options: Merge & {
     readonly entryOutputs: BufferSlice;
-    readonly entryLse: BufferSlice;
+    readonly entryStatistics: BufferSlice;
+    /** Whether entries have sums of rows ({@linkcode generateEntryStatistics}). */
+    readonly sums: boolean;
     readonly output: BufferSlice;
     readonly lse: BufferSlice;
   },
 ): Promise<Bound> {
   return bindMerge(gpu, options, {
     label: "merge outputs of entries",
-    code: outputsCode,
-    slices: [options.entryOutputs, options.entryLse, options.output, options.lse],
+    code: outputsCode + generateEntryStatistics(options.sums),
+    slices: [options.entryOutputs, options.entryStatistics, options.output, options.lse],
     kinds: ["read", "read", "read-write", "read-write"],
   });
 }

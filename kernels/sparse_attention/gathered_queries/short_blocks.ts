@@ -6,7 +6,11 @@
  * 16 a subgroup, whose queries it fetches itself: through its scratch, half of a row at a time, to left
  * matrices. A lane has 8 scores of a row for each 16 keys, finds the row's maximum with the lane that
  * has the others, and stores weights 2^((x - max)·scale + 15), rounded to f16, for the product with V. A
- * weight that f16 rounds to zero is below 2^-40 of the largest.
+ * weight that f16 rounds to zero is below 2^-40 of the largest. All products with K, then with V, are in
+ * flight at once.
+ *
+ * An entry leaves sums, which are stored as matrices: of rows of V times weights, of weights, and the natural
+ * logarithm r that they refer to, so that the log-sum-exp is r + ln(sum). The merge divides.
  *
  * Bindings and parameters are those of the kernel of dense attention on matrix units
  * (`dense_matrix_codegen.ts`), so that the two are launched alike, but that queries are not those of
@@ -24,7 +28,6 @@ import {
   MATRIX_DIRECTIVES,
   multiplyAdd,
   packWeights,
-  readResults,
   readScores,
   RESULT,
   RIGHT,
@@ -139,11 +142,15 @@ function generateShortBlocks(
     return `let f${h}_${i} = select(vec4u(), ${source}, live${i});`;
   };
   const fetched = range(vectors / 4);
+  const sourceAt = (own: string, i: number) =>
+    `sourceOf(head, ${own} + (lane + ${32 * i}u) / ${half}u)`;
+  // Of the next rows too, past the last ones any: without, each step would wait for memory twice.
   const fetchRows = flatWgsl`
     ${
     fetched.map((i) =>
       flatWgsl`
-      let source${i} = sourceOf(head, own + (lane + ${32 * i}u) / ${half}u);
+      let source${i} = ahead${i};
+      ahead${i} = ${sourceAt(`own + ${STEP_ROWS}u`, i)};
       let live${i} = source${i} != 0xffffffffu;
       let from${i} = select(0u, queryRowOf(head, source${i}), live${i});
     `
@@ -171,9 +178,6 @@ function generateShortBlocks(
   const scratch = (i: number) => `scratch0 + ${i % 2 * SCRATCH}u`;
   const scores = (j: number) =>
     flatWgsl`
-    var s${j} = ${RESULT}();
-    ${depth.map((c) => multiplyAdd(`s${j}`, `q${c}`, right("keyStage", "col_major", { j, c })))}
-    ${storeResult(scratch(j), `s${j}`)}
     ${readScores(scratch(j), `x${j}`)}
     if (!walkSeesAll(path, 0u, own, 16u, path.origin + ${16 * j}u, 16u)) {
       ${columnsOfHalves(`path.origin + ${16 * j}u`)}
@@ -190,18 +194,7 @@ function generateShortBlocks(
     ${packWeights(`x${j}`)}
     scratch[scratch0 + ${16 * WEIGHT_STRIDE * j}u + weight0] = x${j}w;
   `;
-  const store = (c: number) =>
-    flatWgsl`
-    var o${c} = ${RESULT}();
-    ${pieces.map((j) => multiplyAdd(`o${c}`, `w${j}`, right("valueStage", "row_major", { j, c })))}
-    ${storeResult(scratch(c), `o${c}`)}
-    {
-      ${readResults(scratch(c), "inverse")}
-      let to = 2u * ((result0 + row) * ${vectors}u + ${2 * c}u + side);
-      output[to] = a;
-      output[to + 1u] = z;
-    }
-  `;
+  const pairs = range(Math.ceil(pieces.length / 2)).map((i) => pieces.slice(2 * i, 2 * i + 2));
   return wgsl`
     ${MATRIX_DIRECTIVES}
     struct Params {
@@ -218,8 +211,8 @@ function generateShortBlocks(
     @group(0) @binding(1) var<storage, read> queries: array<vec4u>; // [heads, N, d] f16
     @group(0) @binding(2) var<storage, read> keys: array<vec4u>;    // [key heads, N, d] f16
     @group(0) @binding(3) var<storage, read> values: array<vec4u>;  // the same
-    @group(0) @binding(4) var<storage, read_write> output: array<vec4f>;  // [heads, entries, d] f32
-    @group(0) @binding(5) var<storage, read_write> logSumExp: array<f32>; // [heads, entries], natural logarithm
+    @group(0) @binding(4) var<storage, read_write> partials: array<f32>;   // [heads, entries, d], sums of rows of V
+    @group(0) @binding(5) var<storage, read_write> statistics: array<f32>; // [heads, entries, 2]: reference, sum of weights
     @group(0) @binding(6) var<storage, read_write> restarts: atomic<u32>; // none
 
     var<workgroup> keyStage: array<vec4u, ${block * stride}>;
@@ -245,6 +238,7 @@ function generateShortBlocks(
       ${stage("keys", "keyStage")}
       ${stage("values", "valueStage")}
       workgroupBarrier();
+      ${fetched.map((i) => `var ahead${i} = ${sourceAt("first + subgroup * 16u", i)};`)}
       // Not unrolled: the sums of one step are enough registers.
       for (var step = 0u; step < min(${ownRows}u, params.rows); step += ${STEP_ROWS}u) {
         let own = first + step + subgroup * 16u;
@@ -252,7 +246,18 @@ function generateShortBlocks(
         ${fetchRows}
         ${[0, 1].map(loadHalf)}
         var most = vec4f(MASKED);
-        ${pieces.map(scores)}
+        ${pieces.map((j) => `var s${j} = ${RESULT}();`)}
+        ${
+    depth.flatMap((c) =>
+      pieces.map((j) => multiplyAdd(`s${j}`, `q${c}`, right("keyStage", "col_major", { j, c })))
+    )
+  }
+        ${
+    pairs.flatMap((pair) => [
+      ...pair.map((j) => storeResult(scratch(j), `s${j}`)),
+      ...pair.map(scores),
+    ])
+  }
         var t = max(max(most.x, most.y), max(most.z, most.w));
         t = max(t, subgroupShuffleXor(t, 16u));
         var sums = vec4f();
@@ -260,9 +265,22 @@ function generateShortBlocks(
         ${pieces.map((j) => loadWeights(`w${j}`, `scratch0 + ${16 * WEIGHT_STRIDE * j}u`))}
         var l = (sums.x + sums.y) + (sums.z + sums.w);
         l += subgroupShuffleXor(l, 16u);
-        let inverse = 1.0 / l;
-        if (side == 0u) { logSumExp[result0 + row] = (t * params.scale - ${LARGEST_WEIGHT}.0 + log2(l)) * LN2; }
-        ${depth.map(store)}
+        if (side == 0u) {
+          statistics[2u * (result0 + row)] = (t * params.scale - ${LARGEST_WEIGHT}.0) * LN2;
+          statistics[2u * (result0 + row) + 1u] = l;
+        }
+        ${depth.map((c) => `var o${c} = ${RESULT}();`)}
+        ${
+    pieces.flatMap((j) =>
+      depth.map((c) => multiplyAdd(`o${c}`, `w${j}`, right("valueStage", "row_major", { j, c })))
+    )
+  }
+        ${
+    depth.map((c) =>
+      `subgroupMatrixStore<row_major>(&partials, (result0 + own) * ${headDim}u + ${16 * c}u, ` +
+      `o${c}, ${headDim}u);`
+    )
+  }
       }
     }
     ${walk.code({ ownRows, columns: block, own: "queries" }, 7)}

@@ -1,5 +1,5 @@
 // Joins the three branches of NSA: O = g_c·O_c + g_s·O_s + g_w·O_w, with O_s joined from the entries of a
-// query in the order of blocks. A query before the first window's end sees no compressed key.
+// query in the order of blocks, as in merge_outputs.wgsl. A query before the first window's end sees no compressed key.
 //
 // A thread takes ELEMENTS elements of a row of one query head. No workgroup memory.
 
@@ -15,7 +15,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> places: array<u32>;         // [key heads, N, count]: a query's first entry
 @group(0) @binding(1) var<storage, read> entryOutputs: array<vec4f>; // [key heads of this dispatch, packed, d]
-@group(0) @binding(2) var<storage, read> entryLse: array<f32>;       // [key heads of this dispatch, packed]
+@group(0) @binding(2) var<storage, read> entryStatistics: array<f32>; // [key heads of this dispatch, packed], or two numbers each
 @group(0) @binding(3) var<storage, read> compressedOutputs: array<vec4f>; // [key heads of this dispatch, N · G, d]
 @group(0) @binding(4) var<storage, read> windowOutputs: array<vec4f>;     // the same
 @group(0) @binding(5) var<storage, read> statistics: array<f32>;     // [2, key heads of this dispatch, N · G], STATISTICS apart
@@ -38,15 +38,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   for (var n = 0u; n < params.count; n++) {
     let place = places[list + n];
     if (place == 0xffffffffu) { break; }
-    largest = max(largest, entryLse[first + place]);
+    largest = max(largest, statisticsOf(first + place).x);
   }
   var total = 0.0;
   var selected: array<vec4f, VECTORS>;
   for (var n = 0u; n < params.count; n++) {
     let place = places[list + n];
     if (place == 0xffffffffu) { break; }
-    let weight = exp(entryLse[first + place] - largest);
-    total += weight;
+    let known = statisticsOf(first + place);
+    let weight = exp(known.x - largest);
+    total += weight * known.y;
     let begin = ((first + place) * COLUMNS + column) * VECTORS;
     for (var i = 0u; i < VECTORS; i++) { selected[i] += weight * entryOutputs[begin + i]; }
   }

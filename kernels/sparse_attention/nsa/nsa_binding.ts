@@ -12,8 +12,10 @@ import {
   bindEntryQueries,
   createForward,
   headRanges,
+  leavesSums,
 } from "../gathered_queries/gathered_forward.ts";
-import { bindGather, bindLists } from "../gathered_queries/packing.ts";
+import { bindGather } from "../gathered_queries/packing.ts";
+import { bindLists } from "../gathered_queries/query_lists.ts";
 import {
   advance,
   listsOfTurn,
@@ -223,11 +225,12 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
             lists: sizes,
             turn,
             keeps: backward,
+            sums: leavesSums(gathered),
             strides,
             reads: [
               places,
               scratch.results,
-              scratch.entryLse,
+              scratch.entryStatistics,
               inSweep.results(scratch.compressedResults),
               inSweep.results(scratch.slidingResults),
               packedFrom(plan, first).numbers(scratch.statistics),
@@ -242,7 +245,7 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
               ...inverted.dispatches,
               ...entries.dispatches,
               ...gather[turn].bind(
-                [entries.queries, b.k, b.v, scratch.results, scratch.entryLse],
+                [entries.queries, b.k, b.v, scratch.results, scratch.entryStatistics],
                 range.firstHead,
               ),
               merge,

@@ -22,7 +22,12 @@ import { createPipeline } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
 import { wgsl } from "../../gpu/wgsl.ts";
 import type { ListSizes } from "../gathered_queries/list_sizes.ts";
-import { foldGroups, generateElements, type HeadRange } from "../gathered_queries/packing.ts";
+import {
+  foldGroups,
+  generateElements,
+  generateEntryStatistics,
+  type HeadRange,
+} from "../gathered_queries/packing.ts";
 import { type Compression, windowCount } from "./branch_walks.ts";
 
 /** Sizes that the passes share. */
@@ -181,18 +186,24 @@ export interface BranchStrides {
 /**
  * Joins the outputs of the branches of some key heads.
  *
- * @param options `keeps`: whether each branch's output is kept for the backward pass.
+ * @param options `keeps`: whether each branch's output is kept for the backward pass. `sums`: whether
+ * entries of the selected branch have sums of rows.
  */
 export function bindMergeBranches(
   gpu: Gpu,
   sizes: NsaSizes,
-  options: MergeOptions & { readonly keeps: boolean; readonly strides: BranchStrides },
+  options: MergeOptions & {
+    readonly keeps: boolean;
+    readonly sums: boolean;
+    readonly strides: BranchStrides;
+  },
 ): Promise<Dispatch> {
   return bindMerge(gpu, sizes, {
     ...options,
     label: "merge branches",
     code: wgsl`
       ${mergeBranchesCode}
+      ${generateEntryStatistics(options.sums)}
       const KEEPS = ${String(options.keeps)};
       const TENSOR = ${options.strides.tensor}u;
       const ROWS = ${options.strides.rows}u;
