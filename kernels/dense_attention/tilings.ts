@@ -129,6 +129,7 @@ export const MATRIX_BACKWARD_TILINGS: Readonly<
   // Two blocks fit the registers at d = 64 only.
   "key-value": [
     { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
+    { subgroups: 8, tileColumns: 64, stages: 1, blocks: 1, columns: 8 },
     { subgroups: 8, tileColumns: 64, stages: 1, blocks: 1 },
     { subgroups: 8, tileColumns: 32, stages: 1, blocks: 1 },
     { subgroups: 4, tileColumns: 64, stages: 1, blocks: 1 },

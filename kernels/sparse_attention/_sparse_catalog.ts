@@ -9,7 +9,11 @@ import {
   planDenseBackward,
 } from "../dense_attention/dense_attention_backward.ts";
 import { MATRIX_UNITS } from "../dense_attention/matrix/_matrix_gpu.ts";
-import { MATRIX_HEAD_DIMS, takesWalks } from "../dense_attention/matrix/dense_matrix.ts";
+import {
+  MATRIX_HEAD_DIMS,
+  takesWalks,
+  walksBackward,
+} from "../dense_attention/matrix/dense_matrix.ts";
 import type { TileWalk } from "../dense_attention/tile_walk.ts";
 import {
   MATRIX_BACKWARD_TILINGS,
@@ -103,9 +107,9 @@ function matrix(walk: TileWalk): CatalogEntry[] {
       },
     }));
     const { query, "key-value": all } = MATRIX_BACKWARD_TILINGS;
-    const queries = query.toSorted((a, b) => (a.columns ?? 0) - (b.columns ?? 0));
-    // Two blocks of keys have no walk.
-    const keyValues = all.filter(({ blocks }) => blocks === 1);
+    const queries = query.filter(walksBackward("query"))
+      .toSorted((a, b) => (a.columns ?? 0) - (b.columns ?? 0));
+    const keyValues = all.filter(walksBackward("key-value"));
     const backward = queries.flatMap((query, i) => {
       const keyValue = keyValues.at(-1 - i)!;
       return (["f16", "f32"] as const).map((gradientType): CatalogEntry => ({

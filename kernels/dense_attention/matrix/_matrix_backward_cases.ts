@@ -78,13 +78,22 @@ export const NARROW: readonly BackwardCase[] = [
     cut: 32,
     wide: true,
   },
+  {
+    rows: 61,
+    headDim: 64,
+    tilings: { query: SMALLEST, keyValue: { ...SMALLEST, columns: 8 } },
+    cut: 32,
+  },
 ];
 
 /** 32 keys a subgroup. The rounds of the wide case let a software adapter take no more than some 50 rows. */
 export const TWO_BLOCKS: readonly BackwardCase[] = [17, 45].map((rows) => ({
   rows,
   headDim: 64,
-  tilings: { query: SMALLEST, keyValue: { ...SMALLEST, tileColumns: 32, blocks: 2 } },
+  tilings: {
+    query: rows === 45 ? { ...SMALLEST, tileColumns: 32, blocks: 2 } : SMALLEST,
+    keyValue: { ...SMALLEST, tileColumns: 32, blocks: 2 },
+  },
   wide: rows === 45,
 }));
 

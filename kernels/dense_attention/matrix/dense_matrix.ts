@@ -138,6 +138,13 @@ export function takesWalks({ subgroups, step }: MatrixTiling): boolean {
   return subgroups <= WIDE_SUBGROUPS && step === undefined;
 }
 
+/** Whether the backward kernels along walks take a tiling of a pass: one block of keys, 16 columns. */
+export function walksBackward(
+  pass: "forward" | MatrixBackwardPass,
+): (tiling: MatrixTiling & Pick<MatrixBackwardTiling, "columns">) => boolean {
+  return ({ blocks, columns }) => pass !== "key-value" || (blocks === 1 && !columns);
+}
+
 /** Filters the tilings of a pass that fit a device, in order. */
 export type Suited = <T extends MatrixTiling>(
   pass: "forward" | MatrixBackwardPass,
@@ -156,13 +163,9 @@ const FEWEST_QUERIES = 8 * 3072;
  */
 const MANY_QUERIES = 8 * 24576;
 
-/** From this many queries on steps of 32 keys were measured. */
-const STEP_QUERIES = 8 * 12288;
-
 /** Least queries of a tiling among those for many. */
-function leastQueries({ subgroups, step }: MatrixTiling): number {
-  if (subgroups > WIDE_SUBGROUPS) return MANY_QUERIES;
-  return step ? STEP_QUERIES : 0;
+function leastQueries({ subgroups }: MatrixTiling): number {
+  return subgroups > WIDE_SUBGROUPS ? MANY_QUERIES : 0;
 }
 
 /**
@@ -246,6 +249,11 @@ export function whyNoMatrixBackward(
     : `no tiling fits ${showBytes(capabilities.maxWorkgroupBytes)} of workgroup memory`;
 }
 
+/** Whether a tiling of the pass over keys and values is faster than others: products of 8 columns are at d = 128. */
+function gains({ columns }: MatrixBackwardTiling, headDim: number): boolean {
+  return columns === undefined || headDim === 128;
+}
+
 /**
  * The first tiling that fits; for few queries or short sequences, the first with fewer subgroups. A
  * workgroup of 256 keys leaves a device idle where there are not many.
@@ -257,7 +265,8 @@ function firstFit(
   suited: Suited = (_, tilings) => tilings,
 ): MatrixBackwardTiling | undefined {
   const fitting = MATRIX_BACKWARD_TILINGS[pass].filter((tiling) =>
-    matrixFits(capabilities, { pass, tiling, headDim })
+    matrixFits(capabilities, { pass, tiling, headDim }) &&
+    (pass === "query" || gains(tiling, headDim))
   );
   const found = suited(pass, fitting);
   const filled = found.filter((tiling) => matrixTileRows(tiling) <= rows);

@@ -5,9 +5,9 @@
  * With P_ij = exp(scale·q_i·k_j - lse_i) and dS_ij = P_ij·(dO_i·v_j - delta_i), both are computed
  * once, one rectangle of queries and keys at a time (see `dense_matrix_backward.ts`):
  *
- * - keys and values (`dense_matrix_key_value_codegen.ts`): a subgroup owns 16 key rows and iterates
- *   over the queries of the rectangle; dV_j = Σ_i P_ij·dO_i, dK_j = scale · Σ_i dS_ij·q_i. It
- *   writes dS to a buffer.
+ * - keys and values (`dense_matrix_causal_codegen.ts`, along walks `dense_matrix_key_value_codegen.ts`): a
+ *   subgroup owns 16 or 32 key rows and iterates over the queries of the rectangle; dV_j = Σ_i P_ij·dO_i,
+ *   dK_j = scale · Σ_i dS_ij·q_i. It writes dS to a buffer.
  * - queries (`dense_matrix_query_codegen.ts`): a subgroup owns 16 or 32 query rows and iterates
  *   over the keys of the rectangle; dQ_i = scale · Σ_j dS_ij·k_j.
  *
@@ -16,7 +16,8 @@
  *
  * **dS in its buffer** is stored in blocks of 16 keys × 16 queries, f16, 512 bytes each: one block
  * for each pair of 16 keys and 16 queries of the rectangle, the blocks of the same keys next to
- * each other. Blocks begin at multiples of 16 rows; rows past the end hold zeros.
+ * each other. Blocks begin at multiples of 16 rows; rows past the end hold zeros. With 32 keys a subgroup
+ * (`dense_matrix_causal_codegen.ts`) the rows of a block are queries, and its last columns the last keys.
  *
  * **Rounding.** P and dS are rounded to f16 for their second product. At long contexts P is about
  * 1/N, far below the normal numbers of f16, so P is scaled by 2^14, which cannot overflow, and dS
@@ -168,7 +169,10 @@ export const BACKWARD_CONSTANTS = wgsl`
 `;
 
 /** The part of the entry point that both kernels share. */
-export function entryPoint({ threads }: BackwardKernel, places = LANE_PLACES): string {
+export function entryPoint(
+  { threads }: Pick<BackwardKernel, "threads">,
+  places = LANE_PLACES,
+): string {
   return wgsl`
     @compute @workgroup_size(${threads})
     fn main(

@@ -1,5 +1,6 @@
 /**
- * WGSL of dK, dV and dS on subgroup matrices: see `dense_matrix_backward_codegen.ts`.
+ * WGSL of dK, dV and dS on subgroup matrices along walks: see `dense_matrix_backward_codegen.ts`. Without a
+ * walk `dense_matrix_causal_codegen.ts` is faster.
  *
  * @module
  */
@@ -36,7 +37,6 @@ import {
   leaveScoreGradients,
   loadStaged,
   maskUnseen,
-  maskWeights,
   retryUntilFit,
   type Round,
   WEIGHT_OF,
@@ -70,6 +70,9 @@ export function generateMatrixKeyValue(
 ): string {
   if (tiling.blocks !== 1) {
     throw new RangeError("generate the pass over keys and values: blocks is not 1");
+  }
+  if (!options.walk) {
+    throw new RangeError("generate the pass over keys and values: there is no walk");
   }
   const kernel = describeBackward(tiling, options);
   const { headDim } = options;
@@ -182,7 +185,7 @@ interface Sums {
 // ---- The loops over queries, retried with a smaller factor ----
 
 function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string {
-  const { tileColumns, vectors, threads, ownRows } = kernel;
+  const { tileColumns, vectors, threads } = kernel;
   const queries = {
     counter: "t0",
     tileColumns,
@@ -190,34 +193,24 @@ function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string 
     vectors,
     threads,
     row: (row: string) => columnInTensor(kernel, row),
-    place: kernel.walk ? (position: string) => walkedRow(kernel, position) : undefined,
+    place: (position: string) => walkedRow(kernel, position),
   } as const;
   const sums = [...sumsOf(kernel, "dk"), ...sumsOf(kernel, "dv")];
-  const loop = (condition: string, masked: boolean, round: Round = "first") =>
+  const loop = (round: Round) => [
+    "var t0 = 0u;",
     streamTiles({
       ...queries,
       enter: enterTile(kernel, sums, round),
       prepare: stageStatistics(kernel, round),
       open: round === "later" ? skipTile(kernel) : [],
-      condition,
-      step: (rows) => scheduleStep(kernel, rows, { masked, round }).join("\n"),
-    });
-  const begin = kernel.walk
-    ? "var t0 = 0u;"
-    : `var t0 = max(params.firstQuery, own0 / ${tileColumns}u * ${tileColumns}u);`;
-  const end = kernel.walk ? "path.rows" : "params.endQuery";
-  const whole = (round: Round) => [begin, loop(`t0 < ${end}`, true, round)];
-  const divided = [
-    begin,
-    `let ownEnd = min(own0 + ${ownRows}u, params.endQuery);`,
-    loop("t0 < ownEnd", true, "only"),
-    loop("t0 < params.endQuery", false, "only"),
+      condition: "t0 < path.rows",
+      step: (rows) => scheduleStep(kernel, rows, round).join("\n"),
+    }),
   ];
   return retryUntilFit(kernel, {
     begin: [beginSums(keySums, "exp2(exponent)"), beginSums(valueSums, "exp2(WEIGHT_EXPONENT)")],
-    loops: kernel.walk || isScaled(kernel) ? whole("first") : divided,
-    later: isScaled(kernel) ? whole("later") : [],
-    alike: isScaled(kernel) && !kernel.walk ? { loops: divided, sums } : undefined,
+    loops: loop("first"),
+    later: isScaled(kernel) ? loop("later") : [],
   });
 }
 
@@ -293,11 +286,10 @@ export function enterTile(
 function scheduleStep(
   kernel: BackwardKernel,
   { row, firstRow: at }: StagedRows,
-  { masked, round }: { readonly masked: boolean; readonly round: Round },
+  round: Round,
 ): string[] {
-  const firstRow = kernel.walk ? "query0" : at;
   return [
-    ...kernel.walk ? [`let query0 = ${walkedRow(kernel, at)};`] : [],
+    `let query0 = ${walkedRow(kernel, at)};`,
     multiplyScores(kernel, row),
     storeResult("scratch0", "s"),
     readScores("scratch0", "x"),
@@ -305,9 +297,9 @@ function scheduleStep(
     readScores("scratch0", "y"),
     weights({ half: "a", column: "column0", row }),
     weights({ half: "b", column: "(column0 ^ 4u)", row }),
-    ...kernel.walk ? [maskUnseen(at)] : masked ? [maskWeights(firstRow)] : [],
+    maskUnseen(at),
     exchangeWeights(),
-    kernel.apart ? leaveApartGradients() : leaveScoreGradients(firstRow, round),
+    kernel.apart ? leaveApartGradients() : leaveScoreGradients("query0", round),
     ...kernel.depth.map((c) => multiplyGradients(kernel, row, c)),
   ];
 }

@@ -45,6 +45,8 @@ import { type StagedRows, streamTiles } from "./row_staging_codegen.ts";
 interface Kernel extends BackwardKernel {
   /** Rows that a workgroup of the pass over keys and values owns: their keys share a factor of dS. */
   readonly keyRows: number;
+  /** Rows of a block of dS are queries, not keys; see {@linkcode generateMatrixQuery}. */
+  readonly byQuery: boolean;
   /** Indices of a subgroup's blocks of 16 queries. */
   readonly blockNumbers: readonly number[];
   /** Indices of the steps of a tile, which are unrolled. */
@@ -56,13 +58,14 @@ interface Kernel extends BackwardKernel {
  * queryGradients, partials, params, then the walk's.
  *
  * @param options `keyRows`: rows that a workgroup of the pass over keys and values owns, a multiple of
- * `tileColumns`.
+ * `tileColumns`. `byQuery`: rows of a block of dS are queries, as `dense_matrix_causal_codegen.ts` leaves
+ * them, and its last keys are the last 16 of the sequence. Default: rows are keys.
  */
 export function generateMatrixQuery(
   tiling: MatrixBackwardTiling,
-  options: MatrixBackwardOptions & { readonly keyRows: number },
+  options: MatrixBackwardOptions & { readonly keyRows: number; readonly byQuery?: boolean },
 ): string {
-  const { keyRows, gradientType, resultType = gradientType } = options;
+  const { keyRows, byQuery = false, gradientType, resultType = gradientType } = options;
   const { tileColumns, blocks } = tiling;
   if (keyRows % tileColumns !== 0) {
     throw new RangeError(
@@ -72,6 +75,7 @@ export function generateMatrixQuery(
   const kernel: Kernel = {
     ...describeBackward(tiling, options),
     keyRows,
+    byQuery,
     blockNumbers: range(blocks),
     steps: range(tileColumns / 16),
   };
@@ -223,18 +227,28 @@ function walkKeys(kernel: Kernel): string {
     tensors: [["keys", "keyStage"]],
     vectors,
     threads,
-    row: (row) => columnInTensor(kernel, row, keyRowOf(kernel)),
+    row: (row) => columnInTensor(kernel, placeKey(kernel, row), keyRowOf(kernel)),
     place: kernel.walk ? (position) => walkedRow(kernel, position) : undefined,
     open: [adoptExponent(kernel)],
     unrolled: true,
     step: (rows) => scheduleStep(kernel, rows).join("\n"),
   });
+  const last = flatWgsl`
+    let lastBlock = params.rows / 16u * 16u;
+    let lastShift = (16u - params.rows % 16u) % 16u;
+  `;
   const end = kernel.walk ? "path.rows" : `min(q0 + ${ownRows}u, params.endKey)`;
   return flatWgsl`
     let end = ${end};
+    ${kernel.byQuery ? [last] : []}
     var k0 = ${kernel.walk ? "0u" : "params.firstKey"};
     ${loop}
   `;
+}
+
+/** The key whose gradients of scores lie at a row: the last block may begin before its first row. */
+function placeKey({ byQuery }: Kernel, row: string): string {
+  return byQuery ? `${row} - select(0u, lastShift, ${row} >= lastBlock)` : row;
 }
 
 /** Adopts the exponent of the factor of a tile's dS, and rescales the sums to it. */
@@ -256,17 +270,18 @@ function adoptExponent(kernel: Kernel): string {
 
 /** The work on 16 staged keys, the `at`-th of a tile. */
 function scheduleStep(kernel: Kernel, { row, at }: StagedRows): string[] {
-  const { blockNumbers, depth, tileColumns } = kernel;
+  const { blockNumbers, depth, tileColumns, byQuery } = kernel;
+  const order = byQuery ? "row_major" : "col_major";
   return [
     ...blockNumbers.map((b) => putScoreGradients(kernel, at, b)),
     fetchScoreGradients(kernel, at, walkedRow(kernel, `k0 + ${tileColumns + 16 * at}u`)),
-    ...blockNumbers.map((b) => loadWeights(`ds${at}_${b}`, scratchOf(b), "col_major")),
+    ...blockNumbers.map((b) => loadWeights(`ds${at}_${b}`, scratchOf(b), order)),
     ...depth.map((c) => multiplyGradients(kernel, { row, at, c })),
   ];
 }
 
 /**
- * Puts a lane's part of dS into the scratch: 16 keys × 16 queries, two lanes per key. The other
+ * Puts a lane's part of dS into the scratch: 16 × 16, two lanes per row. The other
  * pass may not have written entries outside the causal mask.
  */
 function putScoreGradients(kernel: Kernel, at: number, b: number): string {

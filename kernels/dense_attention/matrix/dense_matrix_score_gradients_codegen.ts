@@ -139,17 +139,6 @@ export function weights(
   `;
 }
 
-/** Masks queries before a lane's key. */
-export function maskWeights(firstRow: string): string {
-  return wgsl`
-    if (${firstRow} < block + 16u) {
-    ${columnsOfHalves(firstRow)}
-      xa = select(vec4f(), xa, keyA >= vec4u(row));
-      xb = select(vec4f(), xb, keyB >= vec4u(row));
-    }
-  `;
-}
-
 /** Masks queries that do not attend to a lane's key, according to a walk. */
 export function maskUnseen(at: string): string {
   return wgsl`

@@ -10,6 +10,7 @@ import type { MatrixTiling } from "../tilings.ts";
 import type { DenseResult } from "../types.ts";
 import {
   columnsOfHalves,
+  interleave,
   loadWeights,
   multiplyAdd,
   packWeights,
@@ -177,15 +178,6 @@ function scheduleHalves(kernel: ForwardKernel, { row, firstRow, prefetch }: Stag
     ...outputs(second),
     ...[...first, ...second].map(addWeights),
   ];
-}
-
-/** Puts an equal share of other statements after each of some products. */
-function interleave(products: readonly string[], others: readonly string[]): string[] {
-  const share = Math.ceil(others.length / products.length);
-  return products.flatMap((product, i) => [
-    product,
-    ...others.slice(i * share, (i + 1) * share),
-  ]);
 }
 
 /** Weights and outputs of a single block. */

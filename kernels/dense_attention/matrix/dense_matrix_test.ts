@@ -17,12 +17,13 @@ import {
   matrixFits,
   whyNoMatrixUnits,
 } from "./dense_matrix.ts";
-import { MATRIX_BACKWARD_TILINGS, type MatrixTiling, tilingName } from "../tilings.ts";
+import {
+  MATRIX_BACKWARD_TILINGS,
+  type MatrixBackwardTiling,
+  type MatrixTiling,
+  tilingName,
+} from "../tilings.ts";
 import { tilingSpace } from "../tuning.ts";
-import { generateMatrixKeyValue } from "./dense_matrix_key_value_codegen.ts";
-import { generateTwoBlockKeyValue } from "./dense_matrix_two_blocks_codegen.ts";
-import { generateMatrixQuery } from "./dense_matrix_query_codegen.ts";
-import { matrixTileRows } from "./matrix_layout.ts";
 import { createSquaredNorms, planSquaredNorms } from "../dense_squared_norms.ts";
 import {
   type Bench,
@@ -289,22 +290,22 @@ Deno.test("every tiling of matrix units compiles in Dawn's front end, for every 
         }
       }
     }
-    const keyValue = MATRIX_BACKWARD_TILINGS["key-value"];
-    const texts = (["f16", "f32"] as const).flatMap((gradientType) => [
-      ...keyValue.filter(({ blocks }) => blocks === 1 || headDim === 64).map((tiling) => {
-        const generate = tiling.blocks === 2 ? generateTwoBlockKeyValue : generateMatrixKeyValue;
-        return generate(tiling, { headDim, gradientType });
-      }),
-      ...MATRIX_BACKWARD_TILINGS.query.map((tiling) =>
-        generateMatrixQuery(tiling, {
-          headDim,
-          keyRows: matrixTileRows(keyValue[0]),
-          gradientType,
-        })
-      ),
-      planDenseBackward(DEVICE, { ...SHAPE, headDim, gradientType }).pipelines.delta.code,
-    ]);
-    for (const code of texts) {
+    const { query: queries, "key-value": all } = MATRIX_BACKWARD_TILINGS;
+    const texts = (["f16", "f32"] as const).flatMap((gradientType) => {
+      const fits = (tiling: MatrixBackwardTiling) =>
+        matrixFits(MATRIX_UNITS, { pass: "key-value", tiling, headDim });
+      const keyValues = all.filter((tiling) => fits({ ...tiling, columns: undefined }));
+      return [
+        ...queries.map((query) => ({ query, keyValue: keyValues[0] })),
+        ...keyValues.map((keyValue) => ({ query: queries[0], keyValue })),
+      ].flatMap((matrixTilings) => {
+        const plan = planDenseBackward(DEVICE, { ...SHAPE, headDim, gradientType, matrixTilings });
+        return Object.values(plan.pipelines).flatMap((source) =>
+          source ? [source, ...source.shared ? [source.shared] : []].map(({ code }) => code) : []
+        );
+      });
+    });
+    for (const code of new Set(texts)) {
       const { messages } = await gpu.device.createShaderModule({ code }).getCompilationInfo();
       assert.deepEqual(messages.map(({ message }) => message), []);
     }

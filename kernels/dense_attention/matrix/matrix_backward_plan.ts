@@ -25,7 +25,7 @@ import {
 } from "../tile_walk.ts";
 import { tunedTiling } from "../tuning.ts";
 import type { DenseBackwardOptions } from "../types.ts";
-import { chooseMatrixBackward } from "./dense_matrix.ts";
+import { chooseMatrixBackward, walksBackward } from "./dense_matrix.ts";
 import {
   createMatrixBinding,
   createMatrixScratch,
@@ -34,14 +34,14 @@ import {
 } from "./dense_matrix_backward.ts";
 import { type MatrixBackwardSchedule, planMatrixSchedule } from "./matrix_schedule.ts";
 import { generateMatrixKeyValue } from "./dense_matrix_key_value_codegen.ts";
-import { generateTwoBlockKeyValue } from "./dense_matrix_two_blocks_codegen.ts";
+import { generateCausalKeyValue } from "./dense_matrix_causal_codegen.ts";
 import { generateMatrixQuery } from "./dense_matrix_query_codegen.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
 import { sumPartsSource } from "./matrix_sum_parts.ts";
 
 const queryCode = keepTexts(generateMatrixQuery);
 const keyValueCode = keepTexts(generateMatrixKeyValue);
-const twoBlockCode = keepTexts(generateTwoBlockKeyValue);
+const causalCode = keepTexts(generateCausalKeyValue);
 
 /** The part of a pass's tiling that a walk uses. */
 function tileOf(pass: string, tiling: MatrixTiling): WalkTile {
@@ -52,7 +52,7 @@ function tileOf(pass: string, tiling: MatrixTiling): WalkTile {
   };
 }
 
-/** Whether the kernel of a tiling takes walks, and query heads that share keys: one block of keys does. */
+/** Whether the kernel of a tiling takes query heads that share keys: one block of keys does. */
 function takesGroups(pass: string): (tiling: MatrixTiling) => boolean {
   return ({ blocks }) => pass !== "key-value" || blocks === 1;
 }
@@ -80,8 +80,7 @@ export function planMatrixPasses(
         capabilities,
         shape,
         (pass, all) => {
-          // Two blocks of keys have no walk.
-          const walkable = all.filter(takesGroups(pass));
+          const walkable = all.filter(walksBackward(pass));
           return suitedTilings(walk, walkable, { tileOf: (tiling) => tileOf(pass, tiling), rows });
         },
       );
@@ -102,10 +101,15 @@ export function planMatrixPasses(
         "head a head",
     );
   }
+  if (walk && !walksBackward("key-value")(keyValue)) {
+    throw new RangeError(
+      `plan dense attention backward on matrix units: tiling ${tilingName(keyValue)} takes no walk`,
+    );
+  }
   const tiles = { query: tileOf("query", query), keyValue: tileOf("key-value", keyValue) };
   for (const tile of Object.values(tiles)) requireWalkable(walk, tile);
   const bound = walk ? walk.bindings : [];
-  const generate = keyValue.blocks === 2 ? twoBlockCode : keyValueCode;
+  const generate = walk ? keyValueCode : causalCode;
   const name = `matrix units ${tilingName(query)} and ${tilingName(keyValue)}`;
   const schedule = planMatrixSchedule(capabilities, {
     heads,
@@ -131,6 +135,7 @@ export function planMatrixPasses(
         code: queryCode(query, {
           headDim,
           keyRows: matrixTileRows(keyValue),
+          byQuery: !walk,
           gradientType,
           group,
           walk: walk?.code(tiles.query, gradientType === "f32" ? 7 : 6),

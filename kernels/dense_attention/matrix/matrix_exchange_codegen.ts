@@ -102,3 +102,12 @@ export function readResults(scratch: string, factor: string): string {
 export const ROUNDED_RESULTS =
   "let x = nearestHalf(a); let y = nearestHalf(z); let rounded = vec4u(pack2x16float(x.xy), " +
   "pack2x16float(x.zw), pack2x16float(y.xy), pack2x16float(y.zw));";
+
+/** Puts an equal share of other statements after each of some products. */
+export function interleave(products: readonly string[], others: readonly string[]): string[] {
+  const share = Math.ceil(others.length / products.length);
+  return products.flatMap((product, i) => [
+    product,
+    ...others.slice(i * share, (i + 1) * share),
+  ]);
+}

@@ -7,6 +7,7 @@
  */
 import {
   chooseMatrixBackward,
+  walksBackward,
   whyNoMatrixBackward,
 } from "../../dense_attention/matrix/dense_matrix.ts";
 import { matrixTileRows } from "../../dense_attention/matrix/matrix_layout.ts";
@@ -146,8 +147,7 @@ export function planApartBackward(
     { heads, rows, headDim },
     (pass, all) => {
       const name = pass === "query" ? "query" : "keyValue";
-      // Two blocks of keys have no walk.
-      const walkable = all.filter(({ blocks }) => name === "query" || blocks === 1);
+      const walkable = all.filter(walksBackward(pass));
       return suitedTilings(walk, walkable, {
         tileOf: (tiling) => matrixTile(name, tiling),
         rows: countOf[name],
