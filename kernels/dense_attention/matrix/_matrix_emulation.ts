@@ -147,15 +147,20 @@ export function emulateMatrices(code: string, subgroups: number): string {
     .replace(/subgroupShuffleXor\(/g, "otherLane(")
     .replace(/subgroupMax\((\w+)\)/g, "mostOfSubgroup($1)")
     // What some subgroups skip would change nothing; here all meet at barriers.
-    .replace(/if \(\d+u <= subgroup\) \{/g, "{")
+    .replace(/if \(\d+u <= own\) \{/g, "{")
     .replace(/\bpack2x16float/g, "packNearest")
     // In lockstep, all lanes have read the scratch before any lane overwrites it.
     .replace(/scratch\[[^\]]*\] =/g, "lockstep(); $&");
   const rewritten = statements.replace(
-    /(?:let|var)? ?(\w+)(?:: [\w<>, ]+)? ?= (subgroup\w+<[^;]*|subgroup_matrix_(?:result|left|right)[^;]*|subgroupMatrixMultiplyAccumulate[^;]*|subgroupMatrixScalarMultiply[^;]*);|subgroupMatrixStore[^;]*;|workgroupBarrier\(\);|workgroupUniformLoad|if \((?:later|known != exponent|known != gradientScale)\)/g,
+    /(?:let|var)? ?(\w+)(?:: [\w<>, ]+)? ?= (subgroup\w+<[^;]*|subgroup_matrix_(?:result|left|right)[^;]*|subgroupMatrixMultiplyAccumulate[^;]*|subgroupMatrixScalarMultiply[^;]*);|subgroupMatrixStore[^;]*;|workgroupBarrier\(\);|workgroupUniformLoad|\bfor \(|if \((?:later|known != exponent|known != gradientScale)\)/g,
     (text: string, name: string | undefined, value: string | undefined) => {
       if (text === "workgroupUniformLoad") {
         inLoops = false;
+        return text;
+      }
+      if (text === "for (") {
+        // The end of the loop may have queued products.
+        waiting = true;
         return text;
       }
       // Flush before a branch: otherwise only one of two branches would run the queue.

@@ -1,19 +1,21 @@
 /**
  * WGSL of gla scores on subgroup matrices: f16 factors, f32 sums. `gla_scores.ts` says what is computed.
  *
- * - states: a workgroup walks along the chunks of one sequence with 64 × 64 elements of its state, a
- *   subgroup with 64 × 16 of them in registers: S ← exp(a_end)·S + Σ_t w_t·(exp(a_end - a_t)·v_t)ᵀ. Before
- *   each chunk it stores the state, so no pass over contributions of chunks is needed.
- * - scores: a workgroup computes the 64 outputs of a chunk, a subgroup 16 of them: (exp(a_i)·r_i)·S, then
- *   Σ_j exp(a_i - a_j)·(r_i·w_j)·v_j through the scratch, as in attention; then the squares.
+ * - states: a workgroup walks along the chunks of one sequence with 64 × 64 elements of its state of either
+ *   direction, a subgroup with 64 × 16 of them in registers: S ← exp(a_end)·S + Σ_t w_t·(exp(a_end - a_t)·v_t)ᵀ.
+ *   Before each chunk it stores the state, so no pass over contributions of chunks is needed.
+ * - scores: a workgroup computes the 64 outputs of a chunk in both directions, a subgroup 16 of one: the
+ *   products exp(a_i - a_j)·(r_i·w_j), then (exp(a_i)·r_i)·S, then the products with v_j through the scratch,
+ *   as in attention; then the squares. Each direction reads the rows that the other's state is made of, so
+ *   that queries, keys and values are loaded once.
  *
  * **Rounding.** Each factor is rounded to f16 once. The state is stored as f16 times a power of two, one
  * for each 64 × 16 elements, and products of readers and writers times another, one for each 16 rows, so
  * that neither overflows.
  *
- * Workgroup memory: states 64 · 9 · 2 vectors of 16 bytes and the scratches, 24 KiB; scores 64 · (d/8 + 1)
- * vectors, 256 bytes and the scratches, 23 KiB for d = 128, so that a multiprocessor holds two workgroups.
- * Left factors stay in registers; states, writers and values take turns in the stage.
+ * Workgroup memory: states 64 · 9 · 3 vectors of 16 bytes and the scratches, 39 KiB; scores 2 · 64 ·
+ * (d/8 + 1) vectors, 256 bytes and the scratches, 46.3 KiB for d = 128. Left factors stay in registers;
+ * queries and keys, states of both directions and values take turns in the stage.
  *
  * @module
  */
@@ -46,56 +48,60 @@ import {
 } from "./gla_matrix_shared_codegen.ts";
 
 /**
- * The pass over outputs. Bindings: params, cumulative, readers, writers, values, states, scales, scores.
- * Workgroups: chunks × sequences.
+ * The pass over outputs of both directions. Bindings: params, cumulative, q, k, v, states, scales,
+ * queryScores, keyScores. Workgroups: chunks × sequences.
  */
 export function generateMatrixScores(headDim: number): string {
   const vectors = headDim / 8;
   const stride = stageStride(headDim);
+  const stage = MATRIX_CHUNK * stride;
   const depth = range(headDim / 16);
   const parts = range(headDim / 64);
   const mine = shares(vectors);
-  const put = (value: (i: number) => string) =>
-    mine.map(({ i, row, column }) => `stage[${row} * ${stride}u + ${column}] = ${value(i)};`);
+  const put = (first: number, value: (i: number) => string) =>
+    mine.map(({ i, row, column }) =>
+      `stage[${first}u + ${row} * ${stride}u + ${column}] = ${value(i)};`
+    );
   const rows = (name: string, tensor: string) =>
     mine.map(({ i, row, column }) =>
       `let ${name}${i} = ${vectorOf(tensor, `(row0 + ${row})`, column, vectors)};`
     );
+  // Each direction stages its own state, with half of the threads.
+  const stateShares = range(MATRIX_CHUNK * vectors / (THREADS / 2)).map((i) => ({
+    i,
+    unit: `(local % ${THREADS / 2}u + ${i * THREADS / 2}u)`,
+  }));
   const state = (h: number) =>
-    mine.map(({ i }) =>
-      `let state${h}_${i} = states[(slot * ${headDim}u + ${64 * h}u) * ${vectors}u + local + ${
-        i * THREADS
-      }u];`
+    stateShares.map(({ i, unit }) =>
+      `let state${h}_${i} = states[(slot * ${headDim}u + ${64 * h}u) * ${vectors}u + ${unit}];`
+    );
+  const putState = (h: number) =>
+    stateShares.map(({ i, unit }) =>
+      `stage[reading + ${unit} / ${vectors}u * ${stride}u + ${unit} % ${vectors}u] = state${h}_${i};`
     );
   const scaleAt = (h: number, c: number) =>
     `scales[(slot * ${parts.length}u + ${h}u) * ${headDim / 16}u + ${c}u]`;
-  const own = `subgroup * ${16 * stride}u`;
-  // Left factors of the subgroup's 16 rows, after which others may be staged.
-  const loadOwn = (name: string) => [
-    "workgroupBarrier();",
-    ...depth.map((k) =>
-      `let ${name}${k} = subgroupMatrixLoad<${LEFT}, row_major>(&stage, ${own} + ${
-        2 * k
-      }u, ${stride}u);`
-    ),
-    "workgroupBarrier();",
-  ];
+  // Left factors of the subgroup's 16 rows.
+  const loadOwn = (name: string) =>
+    depth.map((k) =>
+      `let ${name}${k} = subgroupMatrixLoad<${LEFT}, row_major>(&stage, reading + own * ${
+        16 * stride
+      }u + ${2 * k}u, ${stride}u);`
+    );
   const readState = (h: number) => [
+    "workgroupBarrier();",
+    ...putState(h),
     ...h > 0
-      ? [
-        "workgroupBarrier();",
-        ...put((i) => `state${h}_${i}`),
-        ...depth.map((c) => multiply(`o${c}`, `(${scaleAt(h - 1, c)} / ${scaleAt(h, c)})`)),
-        "workgroupBarrier();",
-      ]
+      ? depth.map((c) => multiply(`o${c}`, `(${scaleAt(h - 1, c)} / ${scaleAt(h, c)})`))
       : [],
-    ...h + 1 < parts.length ? state(h + 1) : rows("writer", "writers"),
+    "workgroupBarrier();",
+    ...h + 1 < parts.length ? state(h + 1) : rows("value", "v"),
     ...BLOCKS.flatMap((k) =>
       depth.map((c) =>
         multiplyAdd(
           `o${c}`,
           `r${4 * h + k}`,
-          `subgroupMatrixLoad<${RIGHT}, row_major>(&stage, ${
+          `subgroupMatrixLoad<${RIGHT}, row_major>(&stage, reading + ${
             16 * k * stride + 2 * c
           }u, ${stride}u)`,
         )
@@ -106,7 +112,7 @@ export function generateMatrixScores(headDim: number): string {
   // A subgroup's rows see no later block of 16 columns.
   const seen = (b: number, lines: readonly string[]) =>
     flatWgsl`
-      if (${b}u <= subgroup) {
+      if (${b}u <= own) {
         ${lines}
       }
     `;
@@ -119,7 +125,7 @@ export function generateMatrixScores(headDim: number): string {
         multiplyAdd(
           `s${b}`,
           `q${k}`,
-          `subgroupMatrixLoad<${RIGHT}, col_major>(&stage, ${
+          `subgroupMatrixLoad<${RIGHT}, col_major>(&stage, writing + ${
             16 * b * stride + 2 * k
           }u, ${stride}u)`,
         )
@@ -138,8 +144,6 @@ export function generateMatrixScores(headDim: number): string {
   ];
   const secondProducts = (b: number) =>
     seen(b, [
-      `x${b}a *= smaller; x${b}b *= smaller;`,
-      packWeights(`x${b}`),
       `scratch[scratch0 + weight0] = x${b}w;`,
       loadWeights(`p${b}`, "scratch0"),
       ...depth.map((c) =>
@@ -159,42 +163,38 @@ export function generateMatrixScores(headDim: number): string {
     declare([
       "var<uniform> params: Params;",
       `var<storage, read> cumulative: array<f32>; // [sequences, chunks, ${MATRIX_CHUNK}]`,
-      "var<storage, read> readers: array<vec4u>; // [heads, N, d] f16",
-      "var<storage, read> writers: array<vec4u>; // [heads, N, d] f16",
-      "var<storage, read> values: array<vec4u>; // [heads, N, d] f16",
-      "var<storage, read> states: array<vec4u>; // [sequences, chunks, d, d] f16, over the scales",
-      "var<storage, read> scales: array<f32>; // [sequences, chunks, d / 64, d / 16]",
-      "var<storage, read_write> scores: array<f32>; // [heads, P]",
+      "var<storage, read> q: array<vec4u>; // [heads, N, d] f16",
+      "var<storage, read> k: array<vec4u>; // [heads, N, d] f16",
+      "var<storage, read> v: array<vec4u>; // [heads, N, d] f16",
+      "var<storage, read> states: array<vec4u>; // [2, sequences, chunks, d, d] f16, over the scales",
+      "var<storage, read> scales: array<f32>; // [2, sequences, chunks, d / 64, d / 16]",
+      "var<storage, read_write> queryScores: array<f32>; // [heads, P]",
+      "var<storage, read_write> keyScores: array<f32>; // [heads, P]",
     ])
   }
 
-    var<workgroup> stage: array<vec4u, ${MATRIX_CHUNK * stride}>;
+    // Queries and keys, then states of both directions, then values.
+    var<workgroup> stage: array<vec4u, ${2 * stage}>;
     var<workgroup> decay: array<f32, ${MATRIX_CHUNK}>; // cumulative log gates
-    var<workgroup> scratch: array<vec4u, ${SUBGROUPS * SCRATCH}>;
+    var<workgroup> scratch: array<vec4u, ${2 * SUBGROUPS * SCRATCH}>;
 
     ${OPEN_MAIN}
       let row0 = (params.firstChunk + group.x) * ${MATRIX_CHUNK}u;
-      let slot = group.y * params.chunks + group.x;
-      let ownRow = subgroup * 16u + row16;
-      ${depth.map((c) => `var o${c} = ${RESULT}();`)}
-      ${rows("reader", "readers")}
+      let gates = (group.y * params.chunks + group.x) * ${MATRIX_CHUNK}u;
+      let reading = direction * ${stage}u;
+      let writing = ${stage}u - reading;
+      let slot = (direction * groups.y + group.y) * params.chunks + group.x;
+      let ownRow = own * 16u + row16;
+      ${rows("query", "q")}
+      ${rows("key", "k")}
+      if (local < ${MATRIX_CHUNK}u) { decay[local] = cumulative[gates + local]; }
+      ${mine.map(({ i, row }) => `let kept${i} = exp(cumulative[gates + ${row}]);`)}
+      ${put(0, (i) => `query${i}`)}
+      ${put(stage, (i) => `key${i}`)}
+      workgroupBarrier();
       ${state(0)}
-      if (local < ${MATRIX_CHUNK}u) { decay[local] = cumulative[slot * ${MATRIX_CHUNK}u + local]; }
-      ${
-    mine.map(({ i, row }) => `let kept${i} = exp(cumulative[slot * ${MATRIX_CHUNK}u + ${row}]);`)
-  }
-      ${put((i) => `reader${i}`)}
-      ${loadOwn("q")}
-      ${put((i) => `scaled(reader${i}, kept${i})`)}
-      ${loadOwn("r")}
-      ${put((i) => `state0_${i}`)}
-      workgroupBarrier();
       let ownSum = decay[ownRow];
-      ${parts.flatMap(readState)}
-      workgroupBarrier();
-      ${put((i) => `writer${i}`)}
-      workgroupBarrier();
-      ${rows("value", "values")}
+      ${loadOwn("q")}
       ${BLOCKS.flatMap(products)}
       let most = ${
     BLOCKS.map((b) => `largestOf(x${b}a, x${b}b)`).reduce((all, one) => `max(${all}, ${one})`)
@@ -202,9 +202,24 @@ export function generateMatrixScores(headDim: number): string {
       let exponent = exponentOf(subgroupMax(most), -40);
       let smaller = power(-exponent);
       let unit = power(exponent);
+      ${
+    BLOCKS.map((b) =>
+      flatWgsl`
+        x${b}a *= smaller; x${b}b *= smaller;
+        ${packWeights(`x${b}`)}
+      `
+    )
+  }
+      workgroupBarrier();
+      ${put(0, (i) => `scaled(query${i}, kept${i})`)}
+      ${put(stage, (i) => `scaled(key${i}, kept${i})`)}
+      workgroupBarrier();
+      ${loadOwn("r")}
+      ${depth.map((c) => `var o${c} = ${RESULT}();`)}
+      ${parts.flatMap(readState)}
       ${depth.map((c) => multiply(`o${c}`, `(${scaleAt(parts.length - 1, c)} * smaller)`))}
       workgroupBarrier();
-      ${put((i) => `value${i}`)}
+      ${put(0, (i) => `value${i}`)}
       workgroupBarrier();
       ${BLOCKS.map(secondProducts)}
       var total = 0.0;
@@ -222,7 +237,9 @@ export function generateMatrixScores(headDim: number): string {
       let other = subgroupShuffleXor(total, 16u);
       if (side == 0u && row0 + ownRow < params.rows) {
         let token = (row0 + ownRow) * params.dilation + lane % params.dilation;
-        scores[(lane / params.dilation) * params.entries + token] = (total + other) * (1.0 / ${headDim}.0);
+        let at = (lane / params.dilation) * params.entries + token;
+        let score = (total + other) * (1.0 / ${headDim}.0);
+        if (direction == 0u) { queryScores[at] = score; } else { keyScores[at] = score; }
       }
     }
     ${POWERS}

@@ -13,9 +13,9 @@ import { generateMatrixStates } from "./gla_matrix_states_codegen.ts";
 
 /** Bytes of workgroup memory of the pass that needs most. */
 export function matrixGlaBytes(headDim: number): number {
-  const scratch = SUBGROUPS * SCRATCH;
-  const scores = 16 * (MATRIX_CHUNK * stageStride(headDim) + scratch) + 4 * MATRIX_CHUNK;
-  const states = 16 * (2 * MATRIX_CHUNK * stageStride(64) + scratch);
+  const scores = 2 * 16 * (MATRIX_CHUNK * stageStride(headDim) + SUBGROUPS * SCRATCH) +
+    4 * MATRIX_CHUNK;
+  const states = 16 * (3 * MATRIX_CHUNK * stageStride(64) + 2 * SUBGROUPS * SCRATCH);
   return Math.max(scores, states);
 }
 
@@ -35,12 +35,16 @@ export function matrixPipelines(
     states: {
       label: `gla states on matrix units d=${headDim}`,
       code: generateMatrixStates(headDim),
-      bindings: ["uniform", "read", "read", "read", "read-write", "read-write", "read-write"],
+      bindings: [
+        "uniform",
+        ...Array<"read">(4).fill("read"),
+        ...Array<"read-write">(3).fill("read-write"),
+      ],
     },
     scores: {
       label: `gla scores on matrix units d=${headDim}`,
       code: generateMatrixScores(headDim),
-      bindings: ["uniform", "read", "read", "read", "read", "read", "read", "read-write"],
+      bindings: ["uniform", ...Array<"read">(6).fill("read"), "read-write", "read-write"],
     },
   };
 }

@@ -9,10 +9,10 @@ import { range, wgsl } from "../../../gpu/wgsl.ts";
 
 /** Rows of a chunk. */
 export const MATRIX_CHUNK = 64;
-/** Subgroups of a workgroup. */
+/** Subgroups of a workgroup, for each of the two directions. */
 export const SUBGROUPS = 4;
 /** Threads of a workgroup. */
-export const THREADS = 32 * SUBGROUPS;
+export const THREADS = 2 * SUBGROUPS * 32;
 /** Blocks of 16 rows in a chunk, and in the part of the state that a workgroup holds. */
 export const BLOCKS = range(4);
 
@@ -72,10 +72,13 @@ export const OPEN_MAIN = wgsl`
   fn main(
     @builtin(local_invocation_index) local: u32,
     @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
   ) {
     ${LANE_PLACES}
     ${OPEN_LANE}
     let scratch0 = subgroup * ${SCRATCH}u;
+    let direction = subgroup / ${SUBGROUPS}u; // 0: queries read what keys write; 1: the reverse
+    let own = subgroup % ${SUBGROUPS}u;       // its subgroup of the direction
 `;
 
 /** A thread's share of 64 rows of `vectors` 16-byte vectors. */
@@ -86,10 +89,14 @@ export function shares(vectors: number): { i: number; row: string; column: strin
   });
 }
 
-/** WGSL of a vector of a row of the sequence; zero past its end. */
+/**
+ * WGSL of a vector of a row of the sequence; past its end of its last row. Only the last chunk has such
+ * rows: its state goes nowhere, no row sees them, and their own outputs are dropped. Nothing may depend
+ * on a load before it is used: a `select` here would wait for it.
+ */
 export function vectorOf(tensor: string, row: string, column: string, vectors: number): string {
   const token = `(firstToken + min(${row}, params.rows - 1u) * params.dilation)`;
-  return `select(vec4u(), ${tensor}[${token} * ${vectors}u + ${column}], ${row} < params.rows)`;
+  return `${tensor}[${token} * ${vectors}u + ${column}]`;
 }
 
 /** Multiplies a result matrix by a number. */

@@ -16,7 +16,7 @@ import {
   SCRATCH,
   stageStride,
 } from "../../../dense_attention/matrix/matrix_layout.ts";
-import { flatWgsl, wgsl } from "../../../gpu/wgsl.ts";
+import { flatWgsl, range, wgsl } from "../../../gpu/wgsl.ts";
 import {
   BLOCKS,
   declare,
@@ -30,6 +30,9 @@ import {
   vectorOf,
 } from "./gla_matrix_shared_codegen.ts";
 
+/** Chunks whose rows are in registers before they are staged. */
+const AHEAD = 3;
+
 /** 8 elements of a result of a lane, as `a<name>` and `z<name>`. */
 function readLane(name: string): string {
   return flatWgsl`
@@ -40,7 +43,7 @@ function readLane(name: string): string {
 }
 
 /**
- * The pass over states. Bindings: params, cumulative, writers, values, states, scales, partials (the
+ * The pass over states of both directions. Bindings: params, cumulative, q, k, v, states, scales, partials (the
  * state between dispatches). Workgroups: (d/64)² × sequences.
  */
 export function generateMatrixStates(headDim: number): string {
@@ -48,7 +51,8 @@ export function generateMatrixStates(headDim: number): string {
   const slices = headDim / 64;
   const stride = stageStride(64);
   const mine = shares(8);
-  // Registers hold the rows of the next two chunks, of even and odd ones.
+  const sets = range(AHEAD);
+  // Registers hold the rows of the next AHEAD chunks, each set those of every AHEAD-th.
   const fetch = (declare: string, set: number, chunk: string) =>
     flatWgsl`
       ${
@@ -56,10 +60,9 @@ export function generateMatrixStates(headDim: number): string {
         const at = `((params.firstChunk + ${chunk}) * ${MATRIX_CHUNK}u + ${row})`;
         const name = `${set}_${i}`;
         return [
-          `${declare}writer${name} = ${vectorOf("writers", at, `half * 8u + ${column}`, vectors)};`,
-          `${declare}value${name} = ${
-            vectorOf("values", at, `columns * 8u + ${column}`, vectors)
-          };`,
+          `${declare}key${name} = ${vectorOf("k", at, `half * 8u + ${column}`, vectors)};`,
+          `${declare}query${name} = ${vectorOf("q", at, `half * 8u + ${column}`, vectors)};`,
+          `${declare}value${name} = ${vectorOf("v", at, `columns * 8u + ${column}`, vectors)};`,
           `${declare}sum${name} = cumulative[(group.y * params.chunks + ${chunk}) * ${MATRIX_CHUNK}u + ${row}];`,
         ];
       })
@@ -71,12 +74,11 @@ export function generateMatrixStates(headDim: number): string {
   const carried = (m: number) => `carry + ${m * 16 * headDim}u`;
   const storeState = (m: number) =>
     `states[(slot * ${headDim}u + half * 64u + ${16 * m}u + row16) * ${vectors}u + ` +
-    `columns * 8u + subgroup * 2u + side] = packed(a${m} * smaller, z${m} * smaller);`;
+    `columns * 8u + own * 2u + side] = packed(a${m} * smaller, z${m} * smaller);`;
   // Stores the state before chunk c, and adds the chunk to it.
   const step = (set: number) =>
     flatWgsl`
-        let slot = group.y * params.chunks + c + ${set}u;
-        workgroupBarrier();
+        let slot = sequence * params.chunks + c + ${set}u;
         {
           ${BLOCKS.flatMap((m) => [storeResult("scratch0", `s${m}`), readLane(`${m}`)])}
           let most = ${
@@ -88,12 +90,16 @@ export function generateMatrixStates(headDim: number): string {
           if ((local & 31u) == 0u) {
             scales[(slot * ${slices}u + half) * ${
       headDim / 16
-    }u + columns * 4u + subgroup] = power(exponent);
+    }u + columns * 4u + own] = power(exponent);
           }
         }
+        workgroupBarrier();
         ${
       mine.flatMap(({ i, row, column }) => [
-        `writerStage[${row} * ${stride}u + ${column}] = writer${set}_${i};`,
+        `writerStage[${row} * ${stride}u + ${column}] = key${set}_${i};`,
+        `writerStage[${
+          MATRIX_CHUNK * stride
+        }u + ${row} * ${stride}u + ${column}] = query${set}_${i};`,
         `valueStage[${row} * ${stride}u + ${column}] = ` +
         `scaled(value${set}_${i}, exp(min(end${set} - sum${set}_${i}, 0.0)));`,
       ])
@@ -101,7 +107,7 @@ export function generateMatrixStates(headDim: number): string {
         let kept = exp(end${set});
         workgroupBarrier();
         {
-          let next = min(c + ${set + 2}u, params.chunks - 1u);
+          let next = min(c + ${set + AHEAD}u, params.chunks - 1u);
           ${fetch("", set, "next")}
         }
         ${BLOCKS.map((m) => multiply(`s${m}`, "kept"))}
@@ -110,10 +116,10 @@ export function generateMatrixStates(headDim: number): string {
         flatWgsl`
           { let v${k} = subgroupMatrixLoad<${RIGHT}, row_major>(&valueStage, ${
           16 * k * stride
-        }u + subgroup * 2u, ${stride}u);
+        }u + own * 2u, ${stride}u);
             ${
           BLOCKS.flatMap((m) => [
-            `let w${k}_${m} = subgroupMatrixLoad<${LEFT}, col_major>(&writerStage, ${
+            `let w${k}_${m} = subgroupMatrixLoad<${LEFT}, col_major>(&writerStage, writers + ${
               16 * k * stride + 2 * m
             }u, ${stride}u);`,
             multiplyAdd(`s${m}`, `w${k}_${m}`, `v${k}`),
@@ -130,22 +136,25 @@ export function generateMatrixStates(headDim: number): string {
     declare([
       "var<uniform> params: Params;",
       `var<storage, read> cumulative: array<f32>; // [sequences, chunks, ${MATRIX_CHUNK}]`,
-      "var<storage, read> writers: array<vec4u>; // [heads, N, d] f16",
-      "var<storage, read> values: array<vec4u>; // [heads, N, d] f16",
-      "var<storage, read_write> states: array<vec4u>; // [sequences, chunks, d, d] f16, over the scales",
-      "var<storage, read_write> scales: array<f32>; // [sequences, chunks, d / 64, d / 16]",
-      "var<storage, read_write> partials: array<f32>; // [sequences, d, d]",
+      "var<storage, read> q: array<vec4u>; // [heads, N, d] f16",
+      "var<storage, read> k: array<vec4u>; // [heads, N, d] f16",
+      "var<storage, read> v: array<vec4u>; // [heads, N, d] f16",
+      "var<storage, read_write> states: array<vec4u>; // [2, sequences, chunks, d, d] f16, over the scales",
+      "var<storage, read_write> scales: array<f32>; // [2, sequences, chunks, d / 64, d / 16]",
+      "var<storage, read_write> partials: array<f32>; // [2, sequences, d, d]",
     ])
   }
 
-    var<workgroup> writerStage: array<vec4u, ${MATRIX_CHUNK * stride}>;
+    var<workgroup> writerStage: array<vec4u, ${2 * MATRIX_CHUNK * stride}>; // keys, then queries
     var<workgroup> valueStage: array<vec4u, ${MATRIX_CHUNK * stride}>;
-    var<workgroup> scratch: array<vec4u, ${SUBGROUPS * SCRATCH}>;
+    var<workgroup> scratch: array<vec4u, ${2 * SUBGROUPS * SCRATCH}>;
 
     ${OPEN_MAIN}
       let half = group.x / ${slices}u;    // 64 rows of the state: elements of writers
       let columns = group.x % ${slices}u; // 64 columns: elements of values
-      let carry = (group.y * ${headDim}u + half * 64u) * ${headDim}u + columns * 64u + subgroup * 16u;
+      let sequence = direction * groups.y + group.y;
+      let writers = direction * ${MATRIX_CHUNK * stride}u;
+      let carry = (sequence * ${headDim}u + half * 64u) * ${headDim}u + columns * 64u + own * 16u;
       ${BLOCKS.map((m) => `var s${m} = ${RESULT}();`)}
       if (params.firstChunk > 0u) {
         ${
@@ -154,15 +163,17 @@ export function generateMatrixStates(headDim: number): string {
     )
   }
       }
-      ${fetch("var ", 0, "0u")}
-      ${fetch("var ", 1, "min(1u, params.chunks - 1u)")}
-      for (var c = 0u; c < params.chunks; c += 2u) {
-        {
-          ${step(0)}
+      ${sets.map((set) => fetch("var ", set, `min(${set}u, params.chunks - 1u)`))}
+      for (var c = 0u; c < params.chunks; c += ${AHEAD}u) {
+        ${
+    sets.map((set) =>
+      flatWgsl`
+        ${set > 0 ? `if (c + ${set}u < params.chunks) {` : "{"}
+          ${step(set)}
         }
-        if (c + 1u < params.chunks) {
-          ${step(1)}
-        }
+      `
+    )
+  }
       }
       ${
     BLOCKS.map((m) =>

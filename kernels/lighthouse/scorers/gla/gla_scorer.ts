@@ -35,7 +35,10 @@ export interface GlaScorerOptions {
   readonly seed?: number;
   /** Log gates f32 `[H, N]`, at most 0, instead of seeded gates. */
   readonly gates?: Float32Array;
-  /** Maximum bytes for the states of a segment; limited to one binding. Default 128 MiB. */
+  /**
+   * Maximum bytes for the states of a segment; limited to one binding. Default 128 MiB, on matrix units,
+   * which hold both directions, 256 MiB.
+   */
   readonly scratchBytes?: number;
   /** Default: matrix units where the device has them and they take the shape. */
   readonly kernel?: DenseKernel;
@@ -143,7 +146,10 @@ export function glaScorer(options: GlaScorerOptions = {}): Scorer {
   };
 }
 
-const SCRATCH_BYTES = 128 * 2 ** 20;
+const SCRATCH_BYTES: Readonly<Record<DenseKernel, number>> = {
+  portable: 128 * 2 ** 20,
+  matrix: 256 * 2 ** 20,
+};
 
 /** Seed of the gates if a layer is given none. */
 export const GATE_SEED = 4;
@@ -166,18 +172,19 @@ function planBlock(
   },
 ): GlaScoresPlan {
   const { capabilities } = gpu;
-  const { heads, scratchBytes = SCRATCH_BYTES, flopsPerDispatch } = options;
   const { headDim, dtype } = problem.shape;
+  const dilation = dilationOf(problem.options);
+  const kernel = options.kernel ?? glaKernel(gpu, { ...problem.shape, dilation });
+  const { heads, scratchBytes = SCRATCH_BYTES[kernel], flopsPerDispatch } = options;
   return planGlaScores(problem.geometry, {
     heads,
     headDim,
     dtype,
-    dilation: dilationOf(problem.options),
+    dilation,
     scratchBytes: Math.min(scratchBytes, capabilities.maxBindingBytes),
     maxWorkgroupBytes: capabilities.maxWorkgroupBytes,
     flopsPerDispatch,
-    kernel: options.kernel ??
-      glaKernel(gpu, { ...problem.shape, dilation: dilationOf(problem.options) }),
+    kernel,
   });
 }
 

@@ -13,8 +13,8 @@
  * segment of chunks is held at a time, within `scratchBytes`, and the state is carried from segment
  * to segment. Scores do not depend on how chunks are split into segments.
  *
- * On matrix units (`gla_matrix_codegen.ts`) one pass walks along each sequence and stores the state
- * before each chunk.
+ * On matrix units (`gla_matrix_codegen.ts`) both directions share each pass, and one walks along each
+ * sequence and stores the state before each chunk.
  *
  * Numerics: f16 or f32 storage, all arithmetic in f32, no atomics; on matrix units factors are rounded
  * to f16 once. Decays are exponentials of
@@ -34,7 +34,6 @@ import {
   bindDispatch,
   type BufferSlice,
   bytesPerElement,
-  type Dispatch,
   requireBytes,
   slice,
 } from "../../../gpu/buffers.ts";
@@ -139,7 +138,8 @@ export function planGlaScores(
   }
   const rows = context / dilation;
   const chunks = Math.ceil(rows / chunkRows);
-  const stateBytes = headDim ** 2 * (kernel === "matrix" ? 2 : 4);
+  // On matrix units f16, of both directions.
+  const stateBytes = headDim ** 2 * 4;
   const scratchBytes = options.scratchBytes ?? 128 * 2 ** 20;
   if (scratchBytes < stateBytes) {
     fail(`scratchBytes ${scratchBytes} is below the ${stateBytes} bytes of one state`);
@@ -147,7 +147,7 @@ export function planGlaScores(
   const flops = glaFlops({ heads, context, headDim, chunkRows });
   // The scores pass is the longest dispatch; a chunk of it has less work than a chunk of all
   // passes.
-  const chunkFlops = flops / (2 * heads * context) * chunkRows;
+  const chunkFlops = flops / ((kernel === "matrix" ? 1 : 2) * heads * context) * chunkRows;
   const most = Math.max(
     1,
     Math.floor(
@@ -188,8 +188,8 @@ export function planGlaScores(
       scratch: {
         states: heldChunks * stateBytes,
         decays: heldChunks * chunkRows * 4,
-        carry: lanesAtOnce * headDim ** 2 * 4,
-        scales: heldChunks * headDim ** 2 / 1024 * 4,
+        carry: 2 * lanesAtOnce * headDim ** 2 * 4,
+        scales: 2 * heldChunks * headDim ** 2 / 1024 * 4,
       },
       workgroupBytes: matrixGlaBytes(headDim),
     };
@@ -264,64 +264,76 @@ export async function createGlaScores(gpu: Gpu, plan: GlaScoresPlan): Promise<Gl
       chunks,
     })
   );
+  const costs = ({ lanes, chunks }: GlaSegment) => {
+    const rows = lanes * chunks * chunkRows;
+    const product = 2 * rows * headDim ** 2;
+    return { product, outputs: product + 2 * rows * chunkRows * headDim };
+  };
   return {
     plan,
     bind(buffers) {
       requireBuffers(plan, buffers);
-      const { q, k, v } = buffers;
-      const dispatches: Dispatch[] = [];
-      const direct = (readers: BufferSlice, writers: BufferSlice, target: BufferSlice) => {
-        for (const [i, { lanes, chunks }] of plan.segments.entries()) {
-          const params = slice(uniforms[i]);
-          const rows = lanes * chunks * chunkRows;
-          const product = 2 * rows * headDim ** 2;
-          const outputs = product + 2 * rows * chunkRows * headDim;
-          const { states: held, decays, carry, scales } = buffers;
-          if (gates) {
-            // Both directions have the same; those of several segments take turns in one buffer.
-            if (dispatches.length === 0 || plan.segments.length > 1) {
-              dispatches.push(
-                bindDispatch(gpu, gates, {
-                  slices: [params, buffers.gates, decays],
-                  workgroups: [chunks, lanes, 1],
-                }),
-              );
-            }
-            dispatches.push(
-              bindDispatch(gpu, states!, {
-                slices: [params, decays, writers, v, held, scales!, carry],
-                workgroups: [(headDim / 64) ** 2, lanes, 1],
-                flops: product,
-              }),
-              bindDispatch(gpu, scores!, {
-                slices: [params, decays, readers, writers, v, held, scales!, target],
-                workgroups: [chunks, lanes, 1],
-                flops: outputs,
-              }),
-            );
-            continue;
-          }
-          dispatches.push(
+      const { q, k, v, states: held, decays, carry, scales } = buffers;
+      if (gates) {
+        return plan.segments.flatMap((segment, i) => {
+          const { lanes, chunks } = segment;
+          const { product, outputs } = costs(segment);
+          const uniform = slice(uniforms[i]);
+          return [
+            bindDispatch(gpu, gates, {
+              slices: [uniform, buffers.gates, decays],
+              workgroups: [chunks, lanes, 1],
+            }),
             bindDispatch(gpu, states!, {
-              slices: [params, buffers.gates, writers, v, held, decays],
+              slices: [uniform, decays, q, k, v, held, scales!, carry],
+              workgroups: [(headDim / 64) ** 2, lanes, 1],
+              flops: 2 * product,
+            }),
+            bindDispatch(gpu, scores!, {
+              slices: [
+                uniform,
+                decays,
+                q,
+                k,
+                v,
+                held,
+                scales!,
+                buffers.queryScores,
+                buffers.keyScores,
+              ],
+              workgroups: [chunks, lanes, 1],
+              flops: 2 * outputs,
+            }),
+          ];
+        });
+      }
+      const directions: readonly [BufferSlice, BufferSlice, BufferSlice][] = [
+        [q, k, buffers.queryScores],
+        [k, q, buffers.keyScores],
+      ];
+      return directions.flatMap(([readers, writers, target]) =>
+        plan.segments.flatMap((segment, i) => {
+          const { lanes, chunks } = segment;
+          const { product, outputs } = costs(segment);
+          const uniform = slice(uniforms[i]);
+          return [
+            bindDispatch(gpu, states!, {
+              slices: [uniform, buffers.gates, writers, v, held, decays],
               workgroups: [chunks, lanes, 1],
               flops: product,
             }),
             bindDispatch(gpu, scan!, {
-              slices: [params, decays, held, carry],
+              slices: [uniform, decays, held, carry],
               workgroups: [headDim ** 2 / SCAN_THREADS, lanes, 1],
             }),
             bindDispatch(gpu, scores!, {
-              slices: [params, buffers.gates, readers, writers, v, held, target],
+              slices: [uniform, buffers.gates, readers, writers, v, held, target],
               workgroups: [chunks, lanes, 1],
               flops: outputs,
             }),
-          );
-        }
-      };
-      direct(q, k, buffers.queryScores);
-      direct(k, q, buffers.keyScores);
-      return dispatches;
+          ];
+        })
+      );
     },
     destroy: () => uniforms.forEach((uniform) => uniform.destroy()),
   };
