@@ -11,7 +11,7 @@ export interface DeviceReadings {
   powerWatts: number | null;
   /** Power times the median time of one execution, over the tokens of the context, J. */
   joulesPerToken: number | null;
-  /** Whether half of the counted samples or more drew as much power as the device may, so at a lower clock. */
+  /** Whether half of the counted samples or more drew as much power as the device may, at which it may lower its clock. */
   atPowerLimit: boolean;
 }
 

@@ -61,8 +61,8 @@ export function sampleSection(result: Result, prefix: string): Section | null {
               {formatRatio(1 / reach)} to{" "}
               {formatRatio(reach)}; a dot at an end lies beyond it. The band is the 95 % interval,
               or the range of fewer than six samples; a cross is a sample that the clock or an
-              interruption spoiled, which no number counts. A case that draws as much power as its
-              device may lowers the clock itself: its samples count, at that clock.
+              interruption spoiled, which no number counts. A case at its device’s power limit may
+              lower the clock itself: its samples count, at that clock.
             </p>
             <StripTable cases={timed.slice(0, SHOWN)} {...strips} />
           </>

@@ -35,7 +35,7 @@ export interface DeviceReading {
   readonly clockMHz?: number;
   /** Median power, W, of readings that cover only this time: at one moment, or of a whole second in it. */
   readonly powerWatts?: number;
-  /** True where that power is at the device's limit, at which it lowers its clock. */
+  /** True where that power is at the device's limit, at which it may lower its clock. */
   readonly atPowerLimit?: true;
 }
 

@@ -44,7 +44,7 @@ export const sampleSchema: z.ZodType<Sample> = z.looseObject({
       "reports a mean over a second, so only samples longer than that have one.",
   ),
   atPowerLimit: z.literal(true).optional().describe(
-    "The device drew as much power as it may during the sample, and lowers its clock then. Such a sample " +
+    "The device drew as much power as it may during the sample, and may lower its clock then. Such a sample " +
       "counts, whatever the canary says after it, if the clock was full before it: that is the layer's " +
       "sustained speed.",
   ),

@@ -419,7 +419,7 @@ export interface Sample extends OpenRecord {
    */
   powerWatts?: number;
   /**
-   * The device drew as much power as it may during the sample, and lowers its clock then. Such a
+   * The device drew as much power as it may during the sample, and may lower its clock then. Such a
    * sample counts, whatever the canary says after it, if the clock was full before it: that is the
    * layer's sustained speed.
    */

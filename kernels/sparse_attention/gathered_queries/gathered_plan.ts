@@ -4,8 +4,9 @@
  * Each key head's queries are packed by the block that they selected (`query_lists.ts`); the kernels of
  * dense attention compute every entry against the keys of its block, with a walk (`gathered_walk.ts`).
  * In the forward pass an entry leaves its normalised row in f32 and its log-sum-exp, or sums of short blocks
- * (`short_blocks.ts`), and a merge joins a query's entries in the order of blocks. In the backward pass entries have the log-sum-exp and delta of
- * their query, so dK and dV are sums over a block's list, and dQ is added by a merge.
+ * (`short_blocks.ts`), and a merge joins a query's entries in the order of blocks. In the backward pass
+ * entries have the log-sum-exp and delta of their query, so dK and dV are sums over a block's list, and
+ * dQ is added by a merge.
  *
  * Where the entries of a key head do not fit a binding, queries come in turns (`turns.ts`).
  *

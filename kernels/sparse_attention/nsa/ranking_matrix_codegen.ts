@@ -6,8 +6,8 @@
  * compressed keys, which are staged 32 at a time and fetched while the 32 before are multiplied. Both
  * products of a subgroup are in flight at once. Of each 16 × 16 scores a lane has 8 windows of one query,
  * which are whole blocks: `l′/s` divides 8. What windows share with the block after goes to the lane that
- * has it, or to the next 16 windows. Lanes of a group's query heads share out the blocks that they add. A workgroup covers 128 queries × 1,024
- * windows, and computes 16 windows before them for what these share with its first block.
+ * has it, or to the next 16 windows. Lanes of a group's query heads share out the blocks that they add.
+ * A workgroup covers 128 queries × 1,024 windows, and computes 16 windows before them for what these share with its first block.
  *
  * Products are f16 with f32 sums, as in the compressed branch, whose log-sum-exp they are held against; all
  * else is f32 in a fixed order: a window's probabilities, blocks by window, heads by pairs.

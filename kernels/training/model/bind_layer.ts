@@ -87,13 +87,11 @@ export class Layer {
 
   /** The weights as the forward pass reads them, and what makes them so. */
   #forwardWeights(name: string): { right: BufferSlice; made: Dispatch[] } {
-    const { plan: { parameters, products }, buffer } = this.#binding;
+    const { plan: { products }, buffer } = this.#binding;
     const copy = this.#weights(name);
     if (!products.transposed) return { right: copy, made: [] };
-    const full = `layers.${this.#layer}.${name}`;
-    const [rows, columns] = parameters.find((one) => one.name === full)!.shape;
     const right = part(buffer("transposed weights"), 0, copy.size);
-    const pass = this.#kernels.transposes.get(`${rows} × ${columns}`)!;
+    const pass = this.#kernels.transposes.get(`layers.0.${name}`)!;
     return { right, made: pass.bind({ copy, transposed: right }) };
   }
 

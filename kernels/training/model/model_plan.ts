@@ -231,16 +231,13 @@ function keptBuffers(model: Model, attention: readonly AttentionPlan[]): Trainin
   ];
 }
 
-/** Shapes of the matrices of a layer that its forward products read transposed. */
-export function transposedShapes(
+/** The matrices that the forward products of a layer read transposed: those of the first, all are alike. */
+export function transposedWeights(
   model: Model,
   { transposed }: Pick<ModelProducts, "transposed">,
-): Parameter["shape"][] {
-  return layerParameters(model, 0).filter(({ multiplied }) => transposed && multiplied)
-    .map(({ shape }) => shape);
+): Parameter[] {
+  return layerParameters(model, 0).filter(({ multiplied }) => transposed && multiplied);
 }
-
-const elementsOf = ([rows, columns]: Parameter["shape"]) => rows * columns;
 
 /** Buffers that all layers share. */
 function scratchBuffers(
@@ -256,7 +253,7 @@ function scratchBuffers(
   };
   add(
     "transposed weights",
-    Math.max(0, ...transposedShapes(model, products).map(elementsOf)) * size,
+    Math.max(0, ...transposedWeights(model, products).map(parameterSize)) * size,
   );
   add("normed", rows * width * size);
   add("norm inverse", rows * 4);

@@ -24,7 +24,7 @@ import { createRmsNormBackward, planRmsNormBackward } from "../rms_norm/rms_norm
 import { createRopeBackward, planRopeBackward } from "../rope/rope.ts";
 import { createSwigluBackward, planSwigluBackward } from "../swiglu/swiglu_backward.ts";
 import { createTransposeWeights, planTransposeWeights } from "../weights/transpose_weights.ts";
-import { type TrainingPlan, transposedShapes } from "./model_plan.ts";
+import { type TrainingPlan, transposedWeights } from "./model_plan.ts";
 import { type HeadProducts, type LayerProducts, qkvLayout } from "./model_products.ts";
 import { parameterSize } from "./parameters.ts";
 
@@ -81,10 +81,6 @@ export async function compileStep(gpu: Gpu, plan: TrainingPlan) {
       first += gradientBlocks(size);
       return made;
     });
-    const shapes = new Map(
-      transposedShapes(model, products)
-        .map(([rows, columns]) => [`${rows} × ${columns}`, { rows, columns }]),
-    );
     const table = { rows, vocabulary, columns: width };
     const attention = [...new Set(plan.attention)].map((one) => [one, one] as const);
     return {
@@ -105,8 +101,9 @@ export async function compileStep(gpu: Gpu, plan: TrainingPlan) {
           sizes.map((size) => own(createAdamw(gpu, planAdamw({ ...size, optimizer })))),
         ),
         transposes: compileMap(
-          shapes,
-          (shape) => own(createTransposeWeights(gpu, planTransposeWeights(shape))),
+          transposedWeights(model, products).map(({ name, shape }) => [name, shape]),
+          ([rows, columns]) =>
+            own(createTransposeWeights(gpu, planTransposeWeights({ rows, columns }))),
         ),
         norm: own(createRmsNorm(gpu, planRmsNorm(norm))),
         normBackward: own(
