@@ -73,10 +73,11 @@ export function DotPlot(
   const x = scaleLinear().domain(domain).nice(5).range([left, right]);
   const at = (value: number) => coordinate(x(value));
   const bottom = TOP + rows.length * ROW;
-  const ticks = thinned(
-    x.ticks(compact ? 3 : 6),
-    (tick) => textBox(format(tick), { x: x(tick), y: bottom + 17, anchor: "middle" }),
-  );
+  const tickPlace = (tick: number) => inside(format(tick), { x: x(tick), y: bottom + 17, width });
+  const ticks = thinned(x.ticks(compact ? 3 : 6), (tick) => {
+    const { "text-anchor": anchor, ...place } = tickPlace(tick);
+    return textBox(format(tick), { ...place, anchor });
+  });
   return (
     <>
       <g class="grid">
@@ -84,9 +85,7 @@ export function DotPlot(
       </g>
       <g class="axis">
         {ticks.map((tick) => (
-          <text {...inside(format(tick), { x: x(tick), y: bottom + 17, width })}>
-            {format(tick)}
-          </text>
+          <text {...tickPlace(tick)}>{format(tick)}</text>
         ))}
         {inLines(axis, { width }).map((line, i, { length }) => (
           <text
