@@ -33,6 +33,19 @@ export function chooseCases<T>(
   return { cases: kept, note };
 }
 
+/**
+ * Chooses the same cases for `deno task test` and `test:all`, where a case costs a software adapter many
+ * seconds: `test:long` takes all.
+ *
+ * @param kept whether a case is kept. Keep each value of each axis at least once if that is possible.
+ */
+export function chooseFew<T>(
+  cases: readonly T[],
+  kept: (entry: T, i: number) => boolean,
+): ReturnType<typeof chooseCases<T>> {
+  return chooseCases(cases, kept, kept);
+}
+
 /** Name and switch of a test. */
 interface Switched {
   readonly name: string;

@@ -84,9 +84,7 @@ export function DotPlot(
         {ticks.map((tick) => <line x1={at(tick)} x2={at(tick)} y1={26} y2={bottom} />)}
       </g>
       <g class="axis">
-        {ticks.map((tick) => (
-          <text {...tickPlace(tick)}>{format(tick)}</text>
-        ))}
+        {ticks.map((tick) => <text {...tickPlace(tick)}>{format(tick)}</text>)}
         {inLines(axis, { width }).map((line, i, { length }) => (
           <text
             class="title"

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { chooseCases } from "../../../tools/_cases.ts";
+import { chooseCases, chooseFew } from "../../../tools/_cases.ts";
 import MANIFEST from "../../../fixtures/golden/manifest.json" with { type: "json" };
 import {
   emulatingGpu,
@@ -205,10 +205,9 @@ Deno.test("bigbird on matrix units matches float64, twice the same", async () =>
   gpu.destroy();
 });
 
-const EMULATED = chooseCases(
+const EMULATED = chooseFew(
   PATTERNS.map((options, i) => ({ options, cut: [64 * 384, undefined, 64 * 64][i % 3] })),
   (_, i) => i === 0,
-  (_, i) => i < 2,
 );
 
 Deno.test({

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chooseCases } from "../../../tools/_cases.ts";
+import { chooseCases, chooseFew } from "../../../tools/_cases.ts";
 import {
   emulatingGpu,
   MATRIX_UNITS,
@@ -245,7 +245,7 @@ Deno.test("sliding-window on matrix units matches float64, twice the same", asyn
   gpu.destroy();
 });
 
-const TILINGS = chooseCases(
+const TILINGS = chooseFew(
   ([[1, 2, 2], [1, 2, 1], [1, 1, 1], [2, 1, 2]] as const).map(([subgroups, blocks, stages]) => ({
     subgroups,
     blocks,
@@ -253,8 +253,6 @@ const TILINGS = chooseCases(
     tileColumns: 32,
   })),
   (_, i) => i === 0,
-  // Each number of subgroups, blocks and stages.
-  (_, i) => i % 3 === 0,
 );
 
 Deno.test({

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chooseCases } from "../../../tools/_cases.ts";
+import { chooseCases, chooseFew } from "../../../tools/_cases.ts";
 import {
   emulatingGpu,
   MATRIX_UNITS,
@@ -326,7 +326,7 @@ const EMULATED = chooseCases(
 );
 
 /** Declared tilings: all with odd sizes, and with whole tiles, where loads may have no bounds. */
-const DECLARED = chooseCases(
+const DECLARED = chooseFew(
   DECLARED_MATRIX_TILINGS.flatMap((matrixTiling, i) =>
     PRODUCT_FORMS.flatMap((form, j) =>
       [ODD, { rows: 256, columns: 128, depth: 128 }].map((size, k) => ({
@@ -343,7 +343,6 @@ const DECLARED = chooseCases(
     )
   ),
   ({ daily }) => daily,
-  ({ daily }, i) => daily || i % 4 === 0,
 );
 
 Deno.test({

@@ -7,7 +7,7 @@ import {
 } from "../../dense_attention/matrix/_matrix_gpu.ts";
 import { DESK } from "../../gpu/_desk_device.ts";
 import { shaderValidator } from "../../gpu/_test_gpu.ts";
-import { chooseCases } from "../../../tools/_cases.ts";
+import { chooseFew } from "../../../tools/_cases.ts";
 import { checkProduct, type ProductCase } from "./_check_product.ts";
 import { MATRIX_PRODUCT_CANDIDATES, PRODUCT_PROBES } from "./_product_candidates.ts";
 import { probeName } from "./_product_probes.ts";
@@ -170,13 +170,11 @@ const OPTIONS: readonly (readonly [Partial<MatrixProductTiling>, typeof WHOLE])[
   [{ early: true, unguarded: true }, WHOLE],
 ];
 
-const EMULATED = chooseCases(
+const EMULATED = chooseFew(
   OPTIONS.flatMap(([options, size], i) =>
     PRODUCT_FORMS.map((form, j) => ({ ...caseOf(form, size, options), daily: i % 3 === j }))
   ),
   ({ daily }) => daily,
-  // Two of the three forms: one more than on a day.
-  ({ daily }, i) => daily || i % 4 === 0,
 );
 
 Deno.test({

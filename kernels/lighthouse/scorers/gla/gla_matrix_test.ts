@@ -33,7 +33,7 @@ const CASES = (Object.keys(GATES) as Case["gate"][]).flatMap((gate): Case[] => [
 
 const EMULATED = chooseCases(
   CASES,
-  ({ gate, headDim }) => gate === "none" || headDim === 64 && gate === "resetting",
+  ({ gate, headDim }) => headDim === 64 && (gate === "none" || gate === "resetting"),
   ({ gate, headDim }) => gate === "none" || headDim === 64 && gate !== "slow",
 );
 
