@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chooseCases } from "../../../tools/_cases.ts";
+import { chooseCases, slow } from "../../../tools/_cases.ts";
 import {
   emulatingGpu,
   MATRIX_UNITS,
@@ -156,7 +156,9 @@ const EMULATED = chooseCases<Case>(
 );
 
 Deno.test({
-  name: `queries in turns on emulated matrix units match float64, twice the same${EMULATED.note}`,
+  ...slow(
+    `queries in turns on emulated matrix units match float64, twice the same${EMULATED.note}`,
+  ),
   fn: async (t) => {
     const gpu = await emulatingGpu(t);
     if (!gpu) return;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chooseCases, chooseFew } from "../../../tools/_cases.ts";
+import { chooseCases, chooseFew, slow } from "../../../tools/_cases.ts";
 import {
   emulatingGpu,
   MATRIX_UNITS,
@@ -256,7 +256,7 @@ const TILINGS = chooseFew(
 );
 
 Deno.test({
-  name: `sliding-window forward on emulated matrix units is right in any tiling${TILINGS.note}`,
+  ...slow(`sliding-window forward on emulated matrix units is right in any tiling${TILINGS.note}`),
   fn: async (t) => {
     const gpu = await emulatingGpu(t);
     if (!gpu) return;
