@@ -123,9 +123,8 @@ const EMULATED: readonly Case[] = [
 const FORWARD = chooseCases(
   EMULATED,
   ({ size }) => size !== undefined,
-  // Most options with the most rows; a software adapter takes seconds to compile each, and most for
-  // several blocks.
-  ({ tiling }, i) => i > 14 && (tiling!.blocks === 1 || tiling!.step === 32),
+  // With the most rows; a software adapter compiles several blocks for half a minute.
+  ({ tiling }, i) => i > 14 && tiling!.blocks === 1,
 );
 
 Deno.test("dense attention on matrix units matches float64 within the rounding of f16 weights", async (t) => {
