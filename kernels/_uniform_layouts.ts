@@ -15,7 +15,9 @@ interface Member {
   readonly type: { readonly name: "u32" | "f32" };
 }
 
-/** The uniforms of a shader by reflection: their bindings, their fields as a label, and their sizes. */
+/**
+ * The uniforms of a shader by reflection: their bindings, their fields as a label, and their sizes.
+ */
 function reflectUniforms(code: string) {
   // The parser supports neither subgroup matrices nor all expressions, so it gets only
   // declarations.

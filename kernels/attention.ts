@@ -5,7 +5,8 @@
  * layer repeatedly, or to keep results on the device, prepare an {@linkcode Implementation}.
  *
  * Shapes: Q, dO, the output and dQ `[heads, context, headDim]`, heads outermost; K, V, dK and dV
- * `[kvHeads, context, headDim]`, where `kvHeads` is `heads` unless an option or a tensor says otherwise.
+ * `[kvHeads, context, headDim]`, where `kvHeads` is `heads` unless an option or a tensor says
+ * otherwise.
  *
  * @module
  */

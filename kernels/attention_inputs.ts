@@ -39,8 +39,8 @@ export interface AttentionOptions {
   /** H. Default: 1, or that of the tensors. */
   readonly heads?: number;
   /**
-   * Hkv, heads of keys and values; divides H. Query head h reads key head ⌊h / (H / Hkv)⌋. Default: that of
-   * the tensors, else H.
+   * Hkv, heads of keys and values; divides H. Query head h reads key head ⌊h / (H / Hkv)⌋. Default:
+   * that of the tensors, else H.
    */
   readonly kvHeads?: number;
   /** d; needed if no input is a tensor. The context follows from the number of elements. */

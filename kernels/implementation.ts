@@ -4,9 +4,9 @@
  * Suites plan, prepare, execute and check all implementations alike. A plan is pure: it needs the
  * capability record of a device, not the device.
  *
- * Shape letters, used everywhere: B batch (1), H heads, Hkv heads of keys and values, N context length, d head dimension,
- * L levels, p pooling factor, k selection budget, S length of the gathered sub-sequence,
- * P pyramid entries per head.
+ * Shape letters, used everywhere: B batch (1), H heads, Hkv heads of keys and values, N context
+ * length, d head dimension, L levels, p pooling factor, k selection budget, S length of the
+ * gathered sub-sequence, P pyramid entries per head.
  *
  * @module
  */
@@ -39,7 +39,9 @@ export interface OptionDescriptor {
   readonly multipleOf?: number;
   /** The value is a power of two. Default false. */
   readonly powerOfTwo?: boolean;
-  /** A rule such as `N/64` may stand for the value; it is rounded to `multipleOf`. Default false. */
+  /**
+   * A rule such as `N/64` may stand for the value; it is rounded to `multipleOf`. Default false.
+   */
   readonly rule?: boolean;
   /** Rules are rounded to multiples of this instead. Default: {@linkcode multipleOf}. */
   readonly ruleStep?: number;
@@ -123,13 +125,19 @@ export interface LayerInputs {
   readonly outputGradient?: Tensor;
 }
 
-/** Queries that a layer which gathers them takes at once; both are rounded up to what kernels can take. */
+/**
+ * Queries that a layer which gathers them takes at once; both are rounded up to what kernels can
+ * take.
+ */
 export interface GatheredCuts {
   /** Queries of a turn: their entries are in memory at the same time. */
   readonly turnQueries?: number;
   /** Turns that branches of NSA whose queries are not gathered take at once. */
   readonly sweepTurns?: number;
-  /** Entries of a part, on matrix units: a workgroup of the pass over keys and values visits no more. */
+  /**
+   * Entries of a part, on matrix units: a workgroup of the pass over keys and values visits no
+   * more.
+   */
   readonly partQueries?: number;
 }
 
@@ -156,12 +164,14 @@ export interface Prepared {
      */
     readonly lse: Tensor;
     /**
-     * For Lighthouse, pyramid indices in gathered order, `[heads, S]`; with a selector, lists of blocks
-     * `[heads or kvHeads, context, width]`, ascending; where an index selects tokens, these,
+     * For Lighthouse, pyramid indices in gathered order, `[heads, S]`; with a selector, lists of
+     * blocks `[heads or kvHeads, context, width]`, ascending; where an index selects tokens, these,
      * `[context, width]`, ascending. Both are padded with -1.
      */
     readonly readSelection?: () => Promise<Int32Array>;
-    /** Blocks of tokens that queries kept, `[context, blocks]`, where an index ranks blocks first. */
+    /**
+     * Blocks of tokens that queries kept, `[context, blocks]`, where an index ranks blocks first.
+     */
     readonly readBlocks?: () => Promise<Int32Array>;
     /** The inputs of that index. */
     readonly index?: IndexInputs;
@@ -170,7 +180,10 @@ export interface Prepared {
      * of the selection.
      */
     readonly readScores?: (head: number) => Promise<{ query: Float32Array; key: Float32Array }>;
-    /** Of layers whose output is a sum of branches, each times a gate: f32, one tensor for each branch. */
+    /**
+     * Of layers whose output is a sum of branches, each times a gate: f32, one tensor for each
+     * branch.
+     */
     readonly branches?: {
       /** As generated, `[heads, context, branches]`; a gate is value/8 + ½. */
       readonly gates: Tensor;
@@ -179,11 +192,13 @@ export interface Prepared {
       /** dg, `[heads, context, 1]`, unless the direction is `forward`. */
       readonly gateGradients?: readonly Tensor[];
     };
-    /** Attention over the gathered rows before the scatter, `[heads, S, headDim]`, for Lighthouse. */
+    /**
+     * Attention over the gathered rows before the scatter, `[heads, S, headDim]`, for Lighthouse.
+     */
     readonly gathered?: Tensor;
     /**
-     * dQ, `[heads, context, headDim]`, and dK, dV, `[kvHeads, context, headDim]`, unless the direction is
-     * `forward`.
+     * dQ, `[heads, context, headDim]`, and dK, dV, `[kvHeads, context, headDim]`, unless the
+     * direction is `forward`.
      */
     readonly gradients?: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
   };
@@ -217,8 +232,8 @@ export interface Implementation {
   /** Its options, in the order of case ids. */
   readonly options: readonly OptionDescriptor[];
   /**
-   * Settings that are measured, each as a separate case, if a run sets none of its options. Throughput
-   * uses the first. Default: the defaults of the options.
+   * Settings that are measured, each as a separate case, if a run sets none of its options.
+   * Throughput uses the first. Default: the defaults of the options.
    */
   readonly presets?: readonly Preset[];
   /** How it is drawn. Default: the next free colour and mark. */
@@ -231,28 +246,28 @@ export interface Implementation {
    */
   readonly role?: "second-opinion" | "control";
   /**
-   * Key rows that a query row of a head attends to, as ascending spans that do not touch. Forward and
-   * gradient checks follow it. Default: all rows up to the query's own.
+   * Key rows that a query row of a head attends to, as ascending spans that do not touch. Forward
+   * and gradient checks follow it. Default: all rows up to the query's own.
    */
   readonly visible?: (row: number, problem: Problem, head: number) => readonly RowSpan[];
   /**
-   * How queries choose their keys, if that depends on the inputs. Checks hold the lists against float64
-   * and follow them in place of {@linkcode visible}.
+   * How queries choose their keys, if that depends on the inputs. Checks hold the lists against
+   * float64 and follow them in place of {@linkcode visible}.
    */
   readonly selector?: SelectorDescriptor;
   /**
-   * The layer in float64, if its output is no softmax over visible keys alone but a sum of branches. Checks
-   * use it in place of {@linkcode visible}.
+   * The layer in float64, if its output is no softmax over visible keys alone but a sum of
+   * branches. Checks use it in place of {@linkcode visible}.
    */
   readonly reference?: (inputs: ReferenceInputs) => ReferenceResult;
   /**
-   * How an index selects tokens, if one does. Checks hold the lists against float64 and follow them in place
-   * of {@linkcode visible}.
+   * How an index selects tokens, if one does. Checks hold the lists against float64 and follow them
+   * in place of {@linkcode visible}.
    */
   readonly tokens?: TokenSelector;
   /**
-   * What the last query attends to, from its logits (scaled, of all rows), where that does not follow from
-   * {@linkcode visible}, {@linkcode selector} or {@linkcode tokens}.
+   * What the last query attends to, from its logits (scaled, of all rows), where that does not
+   * follow from {@linkcode visible}, {@linkcode selector} or {@linkcode tokens}.
    *
    * @throws {RangeError} as {@linkcode plan} does.
    */
@@ -284,7 +299,10 @@ export interface Implementation {
    * for a large kernel and compile several at once. Default: nothing is compiled ahead.
    */
   readonly compile?: (gpu: Gpu, problem: Problem) => Promise<unknown>;
-  /** Of a layer that gathers queries: cuts and options with which a small problem runs the code of large ones. */
+  /**
+   * Of a layer that gathers queries: cuts and options with which a small problem runs the code of
+   * large ones.
+   */
   readonly inTurns?: { readonly cuts: GatheredCuts; readonly options: LayerOptions };
   /** Allocates, compiles and binds; the caller keeps the inputs. */
   readonly prepare: (

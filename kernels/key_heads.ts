@@ -1,9 +1,9 @@
 /**
- * Grouped-query attention: consecutive query heads that read the same head of keys and values. Query
- * head h reads key head ⌊h / G⌋, where G = H / Hkv is the number of query heads in a group.
+ * Grouped-query attention: consecutive query heads that read the same head of keys and values.
+ * Query head h reads key head ⌊h / G⌋, where G = H / Hkv is the number of query heads in a group.
  *
- * Tensors of keys, values and their gradients have Hkv heads, all others H. A block of heads holds whole
- * groups, so block b of Q goes with block b of K and V.
+ * Tensors of keys, values and their gradients have Hkv heads, all others H. A block of heads holds
+ * whole groups, so block b of Q goes with block b of K and V.
  *
  * @module
  */
@@ -72,8 +72,8 @@ export function groupedHeadsPerBlock(
 }
 
 /**
- * The heads of a small layer that runs the same code as one with these: two key heads with their groups,
- * or the only one.
+ * The heads of a small layer that runs the same code as one with these: two key heads with their
+ * groups, or the only one.
  */
 export function fewHeads(counts: HeadCounts): HeadCounts {
   if (counts.kvHeads === undefined) return { heads: 2 };

@@ -1,6 +1,7 @@
 /**
- * What an implementation states for the checks of its results where keys depend on the inputs or the output
- * is more than one softmax: how queries select blocks or tokens, and its own reference in float64.
+ * What an implementation states for the checks of its results where keys depend on the inputs or
+ * the output is more than one softmax: how queries select blocks or tokens, and its own reference
+ * in float64.
  *
  * @module
  */
@@ -30,8 +31,8 @@ export interface SelectorDescriptor {
     problem: Problem,
   ) => readonly RowSpan[];
   /**
-   * What the queries of a head rank, in float64, from all its keys `[context, headDim]`. Not where the
-   * layer's own reference says it.
+   * What the queries of a head rank, in float64, from all its keys `[context, headDim]`. Not where
+   * the layer's own reference says it.
    */
   readonly rank?: (
     keys: ArrayLike<number>,
@@ -106,15 +107,16 @@ export interface ReferenceResult {
 }
 
 /**
- * How an index selects the tokens of each query, one list for all heads: the `width` largest of I[t, s] =
- * Σ_j w[t, j]·max(0, q[t, j]·k[s]), s ≤ t; of equal scores the smaller token first.
+ * How an index selects the tokens of each query, one list for all heads: the `width` largest of
+ * I[t, s] = Σ_j w[t, j]·max(0, q[t, j]·k[s]), s ≤ t; of equal scores the smaller token first.
  */
 export interface TokenSelector {
   /** Entries of a list, without fewer tokens padded with -1. */
   readonly width: (problem: Problem) => number;
   /**
-   * Blocks that are ranked first by the means of their index keys: a query keeps the first block, its own and
-   * the best of those between, `blockCount` in all, and ranks only their tokens. Undefined: all tokens.
+   * Blocks that are ranked first by the means of their index keys: a query keeps the first block,
+   * its own and the best of those between, `blockCount` in all, and ranks only their tokens.
+   * Undefined: all tokens.
    */
   readonly blocks: (
     problem: Problem,

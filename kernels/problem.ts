@@ -1,5 +1,6 @@
 /**
- * The problem that an implementation of an attention layer computes: its shape, options and direction.
+ * The problem that an implementation of an attention layer computes: its shape, options and
+ * direction.
  *
  * @module
  */
@@ -13,8 +14,8 @@ export interface AttentionShape {
   /** H. */
   readonly heads: number;
   /**
-   * Hkv, heads of K and V; divides H. Query head h reads key head ⌊h / (H / Hkv)⌋. Default: H; a layer
-   * with as many key heads as heads leaves it out.
+   * Hkv, heads of K and V; divides H. Query head h reads key head ⌊h / (H / Hkv)⌋. Default: H; a
+   * layer with as many key heads as heads leaves it out.
    */
   readonly kvHeads?: number;
   /** N. */

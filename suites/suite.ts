@@ -1,6 +1,6 @@
 /**
- * The parts of every suite: a folder with the same files each. The runner, sharding, merging, resuming,
- * replaying, the gate and the command line use these and name no suite.
+ * The parts of every suite: a folder with the same files each. The runner, sharding, merging,
+ * resuming, replaying, the gate and the command line use these and name no suite.
  *
  * @module
  */
@@ -20,7 +20,10 @@ export interface SuitePlan<G extends PlannedGroup = PlannedGroup> {
   readonly notes?: readonly string[];
   /** Its section of the configuration. Default: that of the profile. */
   readonly configuration?: unknown;
-  /** What decides its results besides its cases, equal for runs that may be joined. Default: nothing. */
+  /**
+   * What decides its results besides its cases, equal for runs that may be joined. Default:
+   * nothing.
+   */
   readonly identity?: unknown;
 }
 
@@ -36,7 +39,10 @@ export interface MeasureOptions {
 
 /** A suite at work. It records its results through its session. */
 export interface Measurer<G extends PlannedGroup = PlannedGroup> {
-  /** Measures the cases of a group without a record, and the named ones. A fault in a case is recorded. */
+  /**
+   * Measures the cases of a group without a record, and the named ones. A fault in a case is
+   * recorded.
+   */
   measure(group: G, options: MeasureOptions): Promise<void>;
   /** Called after the last group, unless the run was cut short. */
   finish?(): Promise<void>;
@@ -66,7 +72,9 @@ export interface SuiteFlag {
   readonly help: string;
   /** It names a file, which a replay does not open because a result names it. Default false. */
   readonly file?: boolean;
-  /** The file decides which cases there are, so that a run with it is not replayed. Default false. */
+  /**
+   * The file decides which cases there are, so that a run with it is not replayed. Default false.
+   */
   readonly decides?: boolean;
   /** Parses the value; throws a {@linkcode RangeError} with one line. */
   readonly parse: (text: string) => unknown;
@@ -122,8 +130,8 @@ export interface BudgetedSuite<G extends PlannedGroup = PlannedGroup> extends Pl
 }
 
 /**
- * A suite that keeps its own time: it comes after all others, and if it runs alone the device is not
- * calibrated.
+ * A suite that keeps its own time: it comes after all others, and if it runs alone the device is
+ * not calibrated.
  */
 export interface ApartSuite<G extends PlannedGroup = PlannedGroup> extends Planned<G> {
   beginApart(session: RunSession, run: SuiteRun<G>): Measurer<G>;

@@ -1,6 +1,6 @@
 /**
- * All suites, in the order in which a run measures them. A new one is a folder and a line here; what it
- * records is a line in `result/suite_records.ts`.
+ * All suites, in the order in which a run measures them. A new one is a folder and a line here;
+ * what it records is a line in `result/suite_records.ts`.
  *
  * @module
  */

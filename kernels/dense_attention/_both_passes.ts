@@ -20,7 +20,10 @@ export function draw(count: number, salt: number): Float32Array {
   );
 }
 
-/** Runs forward and backward; returns what both leave, and the gradients' worst error over its tolerance. */
+/**
+ * Runs forward and backward; returns what both leave, and the gradients' worst error over its
+ * tolerance.
+ */
 export async function backward(
   gpu: Gpu,
   options: {

@@ -11,13 +11,13 @@
  *   Σ p_j·(e^ε_j - 1)·|v_j - o| / Σ p_j·e^-ε_j, and never beyond the farthest value whose weight
  *   could matter. With extreme logits no tighter bound holds: f32 cannot distinguish near-ties.
  * - Summing n products in f32 in any blocked order has a random-walk error: 4·√n·u·Σ p_j·|v_j|.
- * - Weights rounded to f16 are off by half a unit in the last place each, which moves the mean by at
- *   most 2^-11·Σ p_j·|v_j|; those that f16 rounds away together weigh at most 2^-11 of the sum (see
- *   dense_matrix_codegen.ts), which adds 2^-11·mean|v_j|.
+ * - Weights rounded to f16 are off by half a unit in the last place each, which moves the mean by
+ *   at most 2^-11·Σ p_j·|v_j|; those that f16 rounds away together weigh at most 2^-11 of the sum
+ *   (see dense_matrix_codegen.ts), which adds 2^-11·mean|v_j|.
  * - Storing rounds once, to nearest; one unit in the last place is allowed, so that a value near a
  *   tie may fall either way.
- * - A device may flush results below 2^-126 to zero: of each weight, of each product, and on storing;
- *   below 2^-14 where it stores f16 and is known to flush them.
+ * - A device may flush results below 2^-126 to zero: of each weight, of each product, and on
+ *   storing; below 2^-14 where it stores f16 and is known to flush them.
  *
  * @module
  */

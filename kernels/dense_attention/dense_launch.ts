@@ -73,7 +73,8 @@ export async function createLaunch(
     heads * layout.rowStride * plan.rows * plan.headDim * bytesPerElement(dtype);
   const { outputType = plan.dtype } = plan;
   const keyBytes = rowBytes(keyHeads, plan.dtype);
-  // Keys and values of their own, and queries that are gathered, are checked by whoever made the walk.
+  // Keys and values of their own, and queries that are gathered, are checked by whoever made the
+  // walk.
   const bytesOf: Record<string, number> = {
     ...!plan.walk?.gathers && { q: rowBytes(plan.heads, plan.dtype) },
     ...!plan.walk?.apart && { k: keyBytes, v: keyBytes },

@@ -223,7 +223,8 @@ export function denseImplementation(
     smallest?: Implementation["smallest"];
     shortOptions?: Implementation["shortOptions"];
     /**
-     * The walk of a problem with checked options; undefined if a query attends to all keys up to its own.
+     * The walk of a problem with checked options; undefined if a query attends to all keys up to
+     * its own.
      *
      * @throws {RangeError} when the options do not fit the shape.
      */

@@ -1,6 +1,7 @@
 /**
  * Squared norms of the rows of dense causal attention, computed within residue classes: the
- * tokens i, i + δ, i + 2δ, … of a head form one sequence, causal by position, and are read in place.
+ * tokens i, i + δ, i + 2δ, … of a head form one sequence, causal by position, and are read in
+ * place.
  *
  * Shapes: Q, K, V `[heads, N, d]`; squared norms f32 `[heads, resultRows]`, of which the first N
  * are written. Neither the rows nor a log-sum-exp is stored.

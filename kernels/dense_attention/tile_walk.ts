@@ -51,9 +51,9 @@ export interface WalkBuffers {
  *
  * Its WGSL declares `struct Walk` with a field `rows`, the positions of a walk, and:
  *
- * - `openWalk(head: u32, first: u32, begin: u32, end: u32) -> Walk`: of own rows from `first` on, over
- *   the columns `begin … end - 1`; `head` counts within a block of heads, `begin` is a multiple of both
- *   sizes of the tile. Uniform where its arguments are.
+ * - `openWalk(head: u32, first: u32, begin: u32, end: u32) -> Walk`: of own rows from `first` on,
+ *   over the columns `begin … end - 1`; `head` counts within a block of heads, `begin` is a
+ *   multiple of both sizes of the tile. Uniform where its arguments are.
  * - `walkedRow(walk, at: u32) -> u32`: the column at a position. Columns of a tile are consecutive
  *   and begin at a multiple of their number; positions past the end give any column.
  * - `walkedMask(walk, at: u32) -> u32`: the visible parts of the tile at a position, for the next
@@ -65,51 +65,55 @@ export interface WalkBuffers {
  *   and 16 columns, both from a multiple of 16 on, is visible.
  * - `walkedKeys(query: u32) -> u32`: maximum number of keys that a query attends to.
  *
- * If own rows and columns are rows of different tensors ({@linkcode TileWalk.apart}), `params.rows` is
- * the number of own rows of a head, and instead of `walkedKeys` it declares:
+ * If own rows and columns are rows of different tensors ({@linkcode TileWalk.apart}), `params.rows`
+ * is the number of own rows of a head, and instead of `walkedKeys` it declares:
  *
  * - `walkedKeysOf(walk, query: u32) -> u32`: the same.
- * - `nearKey(walk, query: u32) -> u32`: of 16 queries from one on, the first of 16 keys of which each query
- *   sees some, and most of them many: they stand for all in the first reference of the softmax on matrix
- *   units, with the first keys of the walk where 16 queries see any of these.
- * - `ownHead(head: u32) -> u32`, `columnHead(head: u32) -> u32`: the first own row and the first column
- *   of a head in their tensors.
+ * - `nearKey(walk, query: u32) -> u32`: of 16 queries from one on, the first of 16 keys of which
+ *   each query sees some, and most of them many: they stand for all in the first reference of the
+ *   softmax on matrix units, with the first keys of the walk where 16 queries see any of these.
+ * - `ownHead(head: u32) -> u32`, `columnHead(head: u32) -> u32`: the first own row and the first
+ *   column of a head in their tensors.
  * - `columnCount() -> u32`: columns of a head.
- * - where own rows are queries, in `struct Walk` a field `origin`: the key at which a tile's gradients of
- *   scores begin on matrix units;
- * - where own rows are keys, in `struct Walk` `seeing` and `past`: the columns that a walk over all of
- *   them would visit, from the one, a multiple of a tile, up to before the other; and
- *   `walkOrigin(walk, query: u32) -> u32`: the key at which the gradients of scores of a query's tile
- *   begin.
+ * - where own rows are queries, in `struct Walk` a field `origin`: the key at which a tile's
+ *   gradients of scores begin on matrix units;
+ * - where own rows are keys, in `struct Walk` `seeing` and `past`: the columns that a walk over all
+ *   of them would visit, from the one, a multiple of a tile, up to before the other; and
+ *   `walkOrigin(walk, query: u32) -> u32`: the key at which the gradients of scores of a query's
+ *   tile begin.
  *
- * If the lists of queries are packed ({@linkcode TileWalk.packed}), columns are cut at the same places
- * into parts, and a piece is what a list has of a part. A list that follows another, or a part that
- * does, has the next number, so list l in packing order and part p have piece l + p, and it also declares:
+ * If the lists of queries are packed ({@linkcode TileWalk.packed}), columns are cut at the same
+ * places into parts, and a piece is what a list has of a part. A list that follows another, or a
+ * part that does, has the next number, so list l in packing order and part p have piece l + p, and
+ * it also declares:
  *
- * - where own rows are keys, `pieceAt(head: u32, piece: u32, columns: u32) -> vec2u`: the first key of
- *   the list, and the part, with so many columns to a part. A part that the list has nothing of where
- *   there is no such piece.
+ * - where own rows are keys, `pieceAt(head: u32, piece: u32, columns: u32) -> vec2u`: the first key
+ *   of the list, and the part, with so many columns to a part. A part that the list has nothing of
+ *   where there is no such piece.
  * - `slotAt(walk, part: u32) -> u32`: the number of the piece of a walk's list in a part; in both
  *   directions `struct Walk` has `origin`, the first key of the list.
  */
 export interface TileWalk {
   /**
-   * Own rows and columns are rows of different tensors, with different numbers of rows. Default: of the
-   * same sequence.
+   * Own rows and columns are rows of different tensors, with different numbers of rows. Default: of
+   * the same sequence.
    */
   readonly apart?: boolean;
-  /** With `apart`: own rows are not consecutive rows of a tensor, and the kernel finds them by the walk. */
+  /**
+   * With `apart`: own rows are not consecutive rows of a tensor, and the kernel finds them by the
+   * walk.
+   */
   readonly gathers?: boolean;
   /**
-   * Without `apart`: it declares `nearKey` all the same, since the first keys of a walk are not those
-   * that all of its queries see; `walkSees` with a mask of 0 holds for any key then.
+   * Without `apart`: it declares `nearKey` all the same, since the first keys of a walk are not
+   * those that all of its queries see; `walkSees` with a mask of 0 holds for any key then.
    */
   readonly near?: boolean;
   /** With `nearKey`: most queries see the first keys of their walk all the same. Default false. */
   readonly seesFirst?: boolean;
   /**
-   * With `apart`: lists of queries lie one after another, each with the queries of some keys. Default: the
-   * queries of some keys follow from their positions.
+   * With `apart`: lists of queries lie one after another, each with the queries of some keys.
+   * Default: the queries of some keys follow from their positions.
    */
   readonly packed?: {
     /** Lists of a head. */
@@ -118,8 +122,9 @@ export interface TileWalk {
     readonly keys: number;
   };
   /**
-   * With `apart`: columns of a part where own rows are keys, so that the passes over keys and values have
-   * about as much work in each workgroup, for dispatches over so many columns. Default: all.
+   * With `apart`: columns of a part where own rows are keys, so that the passes over keys and
+   * values have about as much work in each workgroup, for dispatches over so many columns. Default:
+   * all.
    */
   readonly partColumns?: (tile: WalkTile, columns: number) => number;
   /** Readable name, also in errors: `window 512, sinks 4`. */
@@ -143,8 +148,8 @@ export interface TileWalk {
    */
   readonly longKeys: number;
   /**
-   * Queries from a key on of which none later sees it, but for {@linkcode TileWalk.longKeys}. Default: any
-   * later query may.
+   * Queries from a key on of which none later sees it, but for {@linkcode TileWalk.longKeys}.
+   * Default: any later query may.
    */
   readonly reach?: number;
   /** Pairs of a head within a rectangle, possibly approximate; 0 only if there are none. */
@@ -218,8 +223,8 @@ export function describeWalk(walk: TileWalk | undefined, rows: number, tile: Wal
 const MOST_PAIRS = 1.5;
 
 /**
- * The same of the forward kernel on matrix units. A window of 512 took 2.05 ms with tiles of 1.5 times
- * its pairs, which the widest tilings compute, and 1.79 with 4/32/1/2, of 1.25 (`TUNING.md`).
+ * The same of the forward kernel on matrix units. A window of 512 took 2.05 ms with tiles of 1.5
+ * times its pairs, which the widest tilings compute, and 1.79 with 4/32/1/2, of 1.25 (`TUNING.md`).
  */
 export const MOST_FORWARD_PAIRS = 1.35;
 

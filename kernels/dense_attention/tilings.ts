@@ -145,8 +145,8 @@ export function sameTiling(one: object, other: object): boolean {
 }
 
 /**
- * The name of a tiling in results: its numbers. Portable: rows / columns / threads in x / threads in y
- * / chunk. On matrix units: subgroups / rows of a streamed tile / stages / blocks of own rows,
+ * The name of a tiling in results: its numbers. Portable: rows / columns / threads in x / threads
+ * in y / chunk. On matrix units: subgroups / rows of a streamed tile / stages / blocks of own rows,
  * then what is not the default.
  */
 export function tilingName(tiling: object): string {

@@ -24,8 +24,8 @@ export async function testGpu(
 }
 
 /**
- * Dawn without a device behind it: it compiles shaders and runs nothing. Explains the skip and returns
- * undefined where Dawn cannot be loaded.
+ * Dawn without a device behind it: it compiles shaders and runs nothing. Explains the skip and
+ * returns undefined where Dawn cannot be loaded.
  */
 export async function shaderValidator(t: Deno.TestContext): Promise<Gpu | undefined> {
   try {

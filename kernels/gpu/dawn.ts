@@ -27,7 +27,9 @@ const TOGGLES = [
   "disable-dawn-features=timestamp_quantization",
 ];
 
-/** Dawn's objects do not keep their instance alive: once it is collected, using a device crashes. */
+/**
+ * Dawn's objects do not keep their instance alive: once it is collected, using a device crashes.
+ */
 const instances: GPU[] = [];
 
 /**

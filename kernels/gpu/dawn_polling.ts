@@ -4,8 +4,8 @@
  * While one of its promises is pending, the add-on asks the device at each turn of the event loop
  * whether the work is done, through `setImmediate` and with a new function each time: 10,000 to
  * 100,000 a second. Deno frees such functions in time that grows with the square of their number.
- * After half a second of waiting, the next garbage collection stopped the program: for 2 to 20 s on a
- * host with an H200, in the middle of what was being timed.
+ * After half a second of waiting, the next garbage collection stopped the program: for 2 to 20 s on
+ * a host with an H200, in the middle of what was being timed.
  *
  * So the pause between two questions grows with the wait, and functions are freed between
  * executions, before there are many.
@@ -22,7 +22,9 @@ const PAUSE_SHARE = 1 / 32;
 /** Longest pause, milliseconds. */
 const LONGEST_PAUSE = 10;
 
-/** From this on, milliseconds, a pause leaves the event loop free: its timers count in milliseconds. */
+/**
+ * From this on, milliseconds, a pause leaves the event loop free: its timers count in milliseconds.
+ */
 const LEAST_TIMER = 1;
 
 /** Questions after which functions are worth freeing: 40 ms of work, most of it quadratic. */
@@ -43,7 +45,10 @@ export interface PollingHost {
   readonly later: (callback: () => void, milliseconds: number) => unknown;
 }
 
-/** What {@linkcode PollingHost.stop} waits on. A browser, which never waits so, may have no such memory. */
+/**
+ * What {@linkcode PollingHost.stop} waits on. A browser, which never waits so, may have no such
+ * memory.
+ */
 let cell: Int32Array<SharedArrayBuffer> | undefined;
 
 const HOST: PollingHost = {

@@ -1,9 +1,10 @@
 /**
  * Digest and finiteness of device data, computed on the device.
  *
- * The digest distinguishes results; it is not for security. Each 32-bit word is hashed with its index by
- * PCG, and hashes are summed modulo 2^32 in four lanes. The digest depends on every bit and every
- * position but not on the order of reading, so it is the same on every device for the same bytes.
+ * The digest distinguishes results; it is not for security. Each 32-bit word is hashed with its
+ * index by PCG, and hashes are summed modulo 2^32 in four lanes. The digest depends on every bit
+ * and every position but not on the order of reading, so it is the same on every device for the
+ * same bytes.
  *
  * @module
  */

@@ -57,7 +57,8 @@ export function pcgSum4(seed: number, i: number): number {
 }
 
 /**
- * Elements `[rows, dim]` of one head of a seeded tensor, rounded as a tensor of that type holds them.
+ * Elements `[rows, dim]` of one head of a seeded tensor, rounded as a tensor of that type holds
+ * them.
  *
  * @throws {TypeError} when the element type is unknown.
  * @throws {RangeError} naming the value that is not a valid count, index or seed.

@@ -82,8 +82,8 @@ export function guardUnattended<T>(gpu: Gpu, action: string, work: () => T): T {
 /**
  * Submits the commands of an encoder.
  *
- * @returns a promise that settles when the device has accepted or refused it, which is before the work
- * is done. It rejects with a {@linkcode RefusedError} or a {@linkcode MemoryError}.
+ * @returns a promise that settles when the device has accepted or refused it, which is before the
+ * work is done. It rejects with a {@linkcode RefusedError} or a {@linkcode MemoryError}.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export function submit(gpu: Gpu, encoder: GPUCommandEncoder, action: string): Promise<void> {

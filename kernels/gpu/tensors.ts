@@ -121,7 +121,8 @@ export function requireTensor(gpu: Gpu, action: string, tensor: Tensor): void {
  * Allocates a tensor. Contents are undefined until written.
  *
  * @throws {TypeError} when the element type is unknown.
- * @throws {RangeError} when a size is not a whole number from 1, or a block does not fit one binding.
+ * @throws {RangeError} when a size is not a whole number from 1, or a block does not fit one
+ * binding.
  * @throws {MemoryError} when the device is out of memory; nothing stays allocated then.
  */
 export async function createTensor(

@@ -43,10 +43,11 @@ function hostInputs(shape: AttentionShape, options: { seed: number; head: number
  * With u = 2^-24:
  * - a logit (d products, the scale, p^(L-1) additions in each pooled factor) errs by
  *   (d + 2 + 2·rows)·u·|q||k|/√d, and |q||k|/√d ≤ 4√d;
- * - a weight errs by that twice (numerator and denominator), plus exp's (3 + 2|x|)·u with |x| at most
- *   twice the largest logit, plus S·u for the running sum;
+ * - a weight errs by that twice (numerator and denominator), plus exp's (3 + 2|x|)·u with |x| at
+ *   most twice the largest logit, plus S·u for the running sum;
  * - Õ is an average of values below 4, L of them are added.
- * Storage adds one rounding each for Õ and the output, and where f32 noise flips a rounding, a step.
+ * Storage adds one rounding each for Õ and the output, and where f32 noise flips a rounding, a
+ * step.
  */
 function tolerance(shape: AttentionShape, geometry: ReturnType<typeof planGeometry>): number {
   const u = 2 ** -24;

@@ -46,8 +46,8 @@ export function gatherGradientReference(
 }
 
 /**
- * Gradient of gather and pyramid: each gathered row, divided by p^ℓ, added to the p^ℓ base rows that
- * its entry is the mean of, `[N, d]`.
+ * Gradient of gather and pyramid: each gathered row, divided by p^ℓ, added to the p^ℓ base rows
+ * that its entry is the mean of, `[N, d]`.
  */
 export function scatterGradientReference(
   gathered: Numbers,

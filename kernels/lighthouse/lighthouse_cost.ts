@@ -29,8 +29,8 @@ export const BACKWARD_STAGES = [
 /**
  * Cost of each forward stage, in order.
  *
- * @param options `scores`: cost of a scorer with its own passes. Default: norm scores, written while
- * pooling. `gathers`: whether the selection gathers, in one stage. Default false.
+ * @param options `scores`: cost of a scorer with its own passes. Default: norm scores, written
+ * while pooling. `gathers`: whether the selection gathers, in one stage. Default false.
  */
 export function lighthouseForwardCost(
   shape: AttentionShape,

@@ -1,6 +1,6 @@
 /**
- * Options of a Lighthouse layer, from which flags, case ids and sweeps are derived, and the smallest
- * layer that runs the same code.
+ * Options of a Lighthouse layer, from which flags, case ids and sweeps are derived, and the
+ * smallest layer that runs the same code.
  *
  * @module
  */

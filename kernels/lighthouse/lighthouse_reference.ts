@@ -3,8 +3,8 @@
  * of `verify`. Written from the specification, not from the kernels: selection sorts, placement
  * sorts by position key, and the scatter adds to the rows that each entry reaches.
  *
- * Shapes: base rows `[N, d]`, pooled rows `[P - N, d]` (levels 1 … L-1, finest first), scores `[P]`,
- * selection `[S]` pyramid indices in gathered order.
+ * Shapes: base rows `[N, d]`, pooled rows `[P - N, d]` (levels 1 … L-1, finest first), scores
+ * `[P]`, selection `[S]` pyramid indices in gathered order.
  *
  * @module
  */
@@ -204,7 +204,8 @@ export function attendReference(
 /**
  * Adds each gathered row to the base rows that its entry reaches (section 5): `[N, d]`.
  *
- * @throws {RangeError} when the gathered elements do not match the selection, or an index is invalid.
+ * @throws {RangeError} when the gathered elements do not match the selection, or an index is
+ * invalid.
  */
 export function scatterReference(
   gathered: Numbers,

@@ -1,6 +1,6 @@
 /**
- * What the kernels of a last row share: rows of whole 16-byte words, chunks of them, one for each workgroup,
- * and partial sums of a chunk.
+ * What the kernels of a last row share: rows of whole 16-byte words, chunks of them, one for each
+ * workgroup, and partial sums of a chunk.
  *
  * @module
  */

@@ -1,11 +1,11 @@
 /**
- * The last row of an attention layer whose keys the host chose: sums of rows of V, each times a weight. What
- * sparse layers attend to differs; the sum is the same.
+ * The last row of an attention layer whose keys the host chose: sums of rows of V, each times a
+ * weight. What sparse layers attend to differs; the sum is the same.
  *
  * Shapes: V `[heads, N, d]` in one block; lists `[heads, width]`; results float64.
  *
- * Numerics: weights and sums of a chunk f32, chunks added in float64. Output rows are not rounded to the
- * storage type.
+ * Numerics: weights and sums of a chunk f32, chunks added in float64. Output rows are not rounded
+ * to the storage type.
  *
  * @module
  */

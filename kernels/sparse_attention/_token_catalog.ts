@@ -86,7 +86,8 @@ export const TOKEN_CATALOG: readonly CatalogEntry[] = [
   ...[[8, 1, 128], [4, 1, 64]].map(([heads, kvHeads, headDim]) =>
     layer(dsa, { shape: { heads, kvHeads, headDim, dtype: "f16" }, options: INDEX, matrix: true })
   ),
-  // Left matrices of four index heads stay in registers; those of eight are loaded for each 16 keys.
+  // Left matrices of four index heads stay in registers; those of eight are loaded for each 16
+  // keys.
   ...[[4, 128], [8, 128], [1, 32]].map(([indexHeads, indexDim]) =>
     layer(dsa, {
       shape: { heads: 2, headDim: 64, dtype: "f16" },

@@ -10,7 +10,9 @@ import { bytesPerHead, type Tensor } from "../gpu/tensors.ts";
 /** Offsets of bindings are multiples of this many bytes on any device. */
 const OFFSET_UNIT = 256;
 
-/** The heads of each block: as few blocks as have room, with about as many heads, in whole groups. */
+/**
+ * The heads of each block: as few blocks as have room, with about as many heads, in whole groups.
+ */
 export function cutHeads(
   heads: number,
   { most, group = 1 }: { readonly most: number; readonly group?: number },

@@ -1,5 +1,6 @@
 /**
- * WGSL that kernels share which multiply rows of a subgroup by rows that its workgroup staged, 16 at a time.
+ * WGSL that kernels share which multiply rows of a subgroup by rows that its workgroup staged, 16
+ * at a time.
  *
  * @module
  */
@@ -13,7 +14,9 @@ export const SUBGROUPS = 4;
 /** Threads of a workgroup. */
 export const THREADS: number = 32 * SUBGROUPS;
 
-/** 16-byte vectors of scratch in workgroup memory: two matrices of each subgroup, to take in turns. */
+/**
+ * 16-byte vectors of scratch in workgroup memory: two matrices of each subgroup, to take in turns.
+ */
 export const SCRATCHES: number = SUBGROUPS * 2 * SCRATCH;
 
 /** Bytes of workgroup memory: of staged rows, and the scratch. */

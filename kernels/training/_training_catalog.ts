@@ -159,7 +159,8 @@ function norms(): CatalogEntry[] {
         ...[true, false].map((adds): CatalogEntry => ({
           name: `rms norm backward ${columns} ${dtype}${adds ? "" : " first"}`,
           run: async (gpu) => {
-            // As a step binds them: only the last norm, whose gradient is the first, makes no y again.
+            // As a step binds them: only the last norm, whose gradient is the first, makes no y
+            // again.
             const plan = planRmsNormBackward({ ...size, adds, remakes: adds });
             const made = await createRmsNormBackward(gpu, plan);
             const gainGradient = await bufferOf(gpu, columns * 4);

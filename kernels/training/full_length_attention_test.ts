@@ -1,7 +1,8 @@
 /**
- * Dense attention of a layer over as many rows as the paper's context has, where every query attends to
- * all rows before it alike: weights near 1e-5, and gradients of scores as small, are where f16 loses most.
- * Equal keys make the weights known, so that float64 takes N·d² instead of N²·d.
+ * Dense attention of a layer over as many rows as the paper's context has, where every query
+ * attends to all rows before it alike: weights near 1e-5, and gradients of scores as small, are
+ * where f16 loses most. Equal keys make the weights known, so that float64 takes N·d² instead of
+ * N²·d.
  *
  * A software adapter, which takes minutes for so many rows, runs fewer.
  *

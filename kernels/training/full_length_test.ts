@@ -1,7 +1,7 @@
 /**
- * Each kernel alone over as many tokens as the paper's context has, where sums are longest: all rows
- * alike, which add up without end, and one token for all. Rows are narrow, so that a software adapter
- * takes seconds.
+ * Each kernel alone over as many tokens as the paper's context has, where sums are longest: all
+ * rows alike, which add up without end, and one token for all. Rows are narrow, so that a software
+ * adapter takes seconds.
  *
  * @module
  */
@@ -132,7 +132,8 @@ for (const equal of [false, true]) {
       const state = await download(gpu, buffers.state, { count: 12, dtype: "u32" });
       const { lossSum } = unpackState(state as Uint32Array);
       const total = want.losses.values.reduce((all, loss) => all + loss, 0);
-      // 384 additions of a thread and 8 of the tree, each of half a unit in the last place; and losses.
+      // 384 additions of a thread and 8 of the tree, each of half a unit in the last place; and
+      // losses.
       const error = want.losses.tolerance.reduce((all, one) => all + one, 0);
       assert.ok(Math.abs(lossSum - total) <= 392 * 2 ** -24 * total + error);
       loss.destroy();

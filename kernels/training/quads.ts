@@ -2,15 +2,18 @@
  * Four adjacent elements of a row, the unit in which the training kernels read and write: WGSL for
  * either storage type, so that one kernel serves both.
  *
- * f16 needs only core WGSL, so that f16 storage works without `shader-f16`; packing rounds to nearest
- * even on every device (`gpu/half.ts`).
+ * f16 needs only core WGSL, so that f16 storage works without `shader-f16`; packing rounds to
+ * nearest even on every device (`gpu/half.ts`).
  *
  * @module
  */
 import type { DType } from "../gpu/buffers.ts";
 import { NEAREST_HALF } from "../gpu/half.ts";
 
-/** `alias Quad`, `unpackQuad`, `packQuad` and `roundQuad` (what is stored, as f32) of a storage type. */
+/**
+ * `alias Quad`, `unpackQuad`, `packQuad` and `roundQuad` (what is stored, as f32) of a storage
+ * type.
+ */
 export function quadCode(dtype: DType): string {
   if (dtype === "f32") {
     return `

@@ -1,6 +1,6 @@
 /**
- * Imported by tests that check many layers: their worker threads stay until the last test, instead of
- * being started for each check.
+ * Imported by tests that check many layers: their worker threads stay until the last test, instead
+ * of being started for each check.
  *
  * @module
  */

@@ -1,7 +1,8 @@
 /**
- * Attention of chosen rows, computed twice over the same stream of keys and values: once in float64, as
- * the reference, and once plainly in f32 with storage rounding, which a kernel's error is judged against.
- * Keys and values are streamed in chunks, so a context of 512K needs little memory.
+ * Attention of chosen rows, computed twice over the same stream of keys and values: once in
+ * float64, as the reference, and once plainly in f32 with storage rounding, which a kernel's error
+ * is judged against. Keys and values are streamed in chunks, so a context of 512K needs little
+ * memory.
  *
  * Deliberately independent of the references under `kernels/`: a second implementation.
  *
@@ -33,9 +34,9 @@ export interface AttentionRow {
   readonly plainOutput: Float32Array;
   readonly plainLse: number;
   /**
-   * Bound of the error that may come from exponentials of the precision WGSL requires (3 + 2·|x| units in
-   * the last place), f32 logits, f32 sums and rounded weights: absolute, for any element of the
-   * output.
+   * Bound of the error that may come from exponentials of the precision WGSL requires (3 + 2·|x|
+   * units in the last place), f32 logits, f32 sums and rounded weights: absolute, for any element
+   * of the output.
    */
   readonly outputFloor: number;
   /** The same for the log-sum-exp. */
@@ -46,10 +47,11 @@ export interface AttentionRow {
 export const HALF_ULP = { f16: 2 ** -11, f32: 2 ** -24 } as const;
 
 /**
- * How much storing a row of values up to `most` may change it: one unit in the last place, or one step,
- * which is all of a number that the device may flush to zero.
+ * How much storing a row of values up to `most` may change it: one unit in the last place, or one
+ * step, which is all of a number that the device may flush to zero.
  *
- * @param options `flushes`: the device flushes subnormals of f16. Default false. Any device may flush f32.
+ * @param options `flushes`: the device flushes subnormals of f16. Default false. Any device may
+ * flush f32.
  */
 export function storingError(
   most: number,
@@ -83,8 +85,9 @@ export interface AttentionRowState {
  * Starts a row before its first key.
  *
  * @param query the row of Q, exact.
- * @param options `last`: the last key that the row sees, or `spans` of keys that it sees; `stored`: the row as the device stores it;
- * `dtype` of the output; `weights`: the type that softmax weights may be rounded to, default `dtype`.
+ * @param options `last`: the last key that the row sees, or `spans` of keys that it sees; `stored`:
+ * the row as the device stores it; `dtype` of the output; `weights`: the type that softmax weights
+ * may be rounded to, default `dtype`.
  */
 export function startAttentionRow(
   query: ArrayLike<number>,
@@ -236,8 +239,8 @@ export function finishAttentionRow(row: AttentionRowState): AttentionRow {
   // A sum of n terms in f32, in any blocking, errs like a random walk of n half ulps.
   const terms = countRows(row.spans);
   const walk = 4 * Math.sqrt(terms) * 2 ** -24;
-  // Rounded weights err the same way, and not only in the plain computation: it rounds them relative to
-  // the maximum so far, a kernel relative to any other reference.
+  // Rounded weights err the same way, and not only in the plain computation: it rounds them
+  // relative to the maximum so far, a kernel relative to any other reference.
   const steps = Math.min(1, 4 * Math.sqrt(row.squares) / total);
   const rounded = row.weights === "f16" ? HALF_ULP.f16 * steps : 0;
   return {

@@ -1,9 +1,10 @@
 /**
  * The correctness gate: no case is timed before its output has matched a float64 reference.
  *
- * At a small size all rows of a head are compared; at full size, sampled rows, recomputed from the same
- * inputs on the device. Tolerances are derived row by row: twice the error of a plain f32
- * computation with storage rounding, plus the rounding that no kernel can avoid. METHOD.md explains.
+ * At a small size all rows of a head are compared; at full size, sampled rows, recomputed from the
+ * same inputs on the device. Tolerances are derived row by row: twice the error of a plain f32
+ * computation with storage rounding, plus the rounding that no kernel can avoid. METHOD.md
+ * explains.
  *
  * @module
  */
@@ -200,8 +201,8 @@ function digestsOf(inspected: readonly [keyof OutputDigest, Inspection][]): Outp
 }
 
 /**
- * The check with one more part: two executions gave the same bits. For a peer this is reported but not
- * required: `required` is false then.
+ * The check with one more part: two executions gave the same bits. For a peer this is reported but
+ * not required: `required` is false then.
  */
 export function withDeterminism(
   check: CheckRecord,

@@ -24,7 +24,9 @@ export interface CheckOptions {
   readonly extent: "whole" | "sampled";
   /** Which variant of the backward kernels ran. Default: the one that the device gets. */
   readonly kernel?: DenseKernel;
-  /** Lists of the implementation's selector, as the device chose them: `[heads, context, width]`. */
+  /**
+   * Lists of the implementation's selector, as the device chose them: `[heads, context, width]`.
+   */
   readonly lists?: Int32Array;
   /** Tokens that the device selected for each query, `[context, width]`, padded with -1. */
   readonly tokens?: Int32Array;

@@ -51,7 +51,10 @@ interface Comparison {
   readonly tolerance: number;
 }
 
-/** The error of a row of the output, and twice that of a plain f32 computation plus the rounding floor. */
+/**
+ * The error of a row of the output, and twice that of a plain f32 computation plus the rounding
+ * floor.
+ */
 export function compareOutput(
   have: ArrayLike<number>,
   options: {

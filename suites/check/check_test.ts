@@ -279,7 +279,8 @@ for (const scorer of ["dilated", "gla"] as const) {
             },
           },
         }, options);
-      // A hundredth more keeps the order but exceeds rounding; reversed scores need another selection.
+      // A hundredth more keeps the order but exceeds rounding; reversed scores need another
+      // selection.
       const scaled = await tell(({ query }) => query.forEach((x, i) => query[i] = 1.01 * x));
       assert.match(failureOf(scaled.check)!, /check of scores failed: .*query score/);
       const reversed = await tell(({ query, key }) => [query, key].forEach((x) => x.reverse()));

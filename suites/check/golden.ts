@@ -1,7 +1,7 @@
 /**
- * Golden vectors: a folder with a manifest of cases whose inputs anyone can regenerate, and the results
- * of the published implementation. `fixtures/golden` is one such folder; any other of the same
- * format can be used too.
+ * Golden vectors: a folder with a manifest of cases whose inputs anyone can regenerate, and the
+ * results of the published implementation. `fixtures/golden` is one such folder; any other of the
+ * same format can be used too.
  *
  * @module
  */

@@ -1,10 +1,12 @@
 /**
- * Compares gradients of a layer with float64: all rows of a small problem, chosen rows of a large one.
+ * Compares gradients of a layer with float64: all rows of a small problem, chosen rows of a large
+ * one.
  *
- * dQ of a row needs that row's log-sum-exp and delta: float64, from the inputs alone. dK and dV of a
- * row need those of every later row. For rows near the end these are few, and computed in float64 too; for
- * others they are the device's own log-sum-exp, and delta from its own output, since recomputing them
- * takes the whole quadratic forward pass on the host. Those values are checked separately.
+ * dQ of a row needs that row's log-sum-exp and delta: float64, from the inputs alone. dK and dV of
+ * a row need those of every later row. For rows near the end these are few, and computed in float64
+ * too; for others they are the device's own log-sum-exp, and delta from its own output, since
+ * recomputing them takes the whole quadratic forward pass on the host. Those values are checked
+ * separately.
  *
  * @module
  */
@@ -70,8 +72,8 @@ export interface GradientCheckOptions {
   /** For a peer: how many times our tolerance it may reach. Default 1. */
   readonly leeway?: number;
   /**
-   * Weights and score gradients are rounded to f16 for matrix units: half of the smallest step between two
-   * of them, in units of the numbers before any scaling. Default: they are not rounded.
+   * Weights and score gradients are rounded to f16 for matrix units: half of the smallest step
+   * between two of them, in units of the numbers before any scaling. Default: they are not rounded.
    */
   readonly halfProducts?: number;
   /** Storage of gathered gradients. Default f32, as ours. */
@@ -81,7 +83,9 @@ export interface GradientCheckOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Units in the last place by which a peer may round on the way to a gradient: it may sum in f16. */
+/**
+ * Units in the last place by which a peer may round on the way to a gradient: it may sum in f16.
+ */
 const PEER_ROUNDINGS = 8;
 
 /** Compares dQ, dK and dV of some base rows of one head with float64. */
@@ -148,8 +152,8 @@ interface SequenceOptions extends GradientCheckOptions {
 }
 
 /**
- * The rows that chosen rows of a sequence need, with log-sum-exp and delta in float64: the chosen ones, and
- * those whose statistics are exact.
+ * The rows that chosen rows of a sequence need, with log-sum-exp and delta in float64: the chosen
+ * ones, and those whose statistics are exact.
  */
 async function exactRows(sequence: Sequence, visible: Visible, options: SequenceOptions) {
   const { slots, problem, signal, halfProducts } = options;

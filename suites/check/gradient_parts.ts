@@ -29,7 +29,8 @@ function halfProductsOf(
   const { dtype, headDim } = problem.shape;
   if (dtype !== "f16") return undefined;
   if (prepared.peer) return 2 ** -25;
-  // Our kernels scale them by 2^8; by less only next to numbers so large that the step does not matter.
+  // Our kernels scale them by 2^8; by less only next to numbers so large that the step does not
+  // matter.
   const { kernel } = planDenseBackward(gpu, { heads: 1, rows, headDim, dtype, kernel: asked });
   return kernel === "matrix" ? 2 ** -33 : undefined;
 }
@@ -65,7 +66,8 @@ export async function checkGradients(
   const { head } = sample;
   const last = [context - 2, context - 1];
   const inner = [pcg((seed + 104729) >>> 0) % context];
-  // All rows of a window get the same share of its gradient; a tail and a random row cover each level.
+  // All rows of a window get the same share of its gradient; a tail and a random row cover each
+  // level.
   const chosen = head === heads - 1 ? [...GRADIENT_EDGES, ...inner, ...last] : last;
   // Heads run the same code, and so do scorers: one whole head is enough where each takes seconds.
   const whole = extent === "whole" && head === heads - 1 && wholeGradients(options.implementation);

@@ -12,7 +12,9 @@ import { maxDifference } from "./attention_rows.ts";
 import type { CheckOptions } from "./check_options.ts";
 import type { Part } from "./check_parts.ts";
 
-/** Checks that the inputs on the device are the seeded ones: first and last row of the last head. */
+/**
+ * Checks that the inputs on the device are the seeded ones: first and last row of the last head.
+ */
 export async function checkInputs(
   gpu: Gpu,
   { inputs, problem, seed }: CheckOptions,

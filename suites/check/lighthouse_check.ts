@@ -1,6 +1,6 @@
 /**
- * Compares the output of a Lighthouse layer with float64: attention over the gathered rows, scattered
- * back to the context.
+ * Compares the output of a Lighthouse layer with float64: attention over the gathered rows,
+ * scattered back to the context.
  *
  * @module
  */

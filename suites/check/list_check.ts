@@ -20,8 +20,8 @@ export interface ListComparison {
 }
 
 /**
- * Holds one list against float64. A swap is an error of the difference of the two scores; a list of a wrong
- * length or order, without a forced block, or with an unknown one, is one of infinity.
+ * Holds one list against float64. A swap is an error of the difference of the two scores; a list of
+ * a wrong length or order, without a forced block, or with an unknown one, is one of infinity.
  */
 export function compareList(
   list: ArrayLike<number>,

@@ -1,6 +1,6 @@
 /**
- * Compares a layer that brings its own float64 reference: output, log-sum-exp of its branches, selected
- * blocks, and gradients.
+ * Compares a layer that brings its own float64 reference: output, log-sum-exp of its branches,
+ * selected blocks, and gradients.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Per-row values that the backward pass needs besides the tensors, in float64: the log-sum-exp of the
- * logits and delta, the dot product of its output and dO.
+ * Per-row values that the backward pass needs besides the tensors, in float64: the log-sum-exp of
+ * the logits and delta, the dot product of its output and dO.
  *
  * @module
  */
@@ -45,8 +45,8 @@ export interface RowStatisticState {
 /**
  * Starts a row before its first key.
  *
- * @param options `spans`: the keys that it sees; `halfWeights`: whether the kernel's output comes from
- * weights rounded to f16.
+ * @param options `spans`: the keys that it sees; `halfWeights`: whether the kernel's output comes
+ * from weights rounded to f16.
  */
 export function startRowStatistic(
   row: { query: ArrayLike<number>; outputGradient: ArrayLike<number> },

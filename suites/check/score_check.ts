@@ -1,6 +1,6 @@
 /**
- * Compares scores of chosen base rows with float64, for scorers whose scores depend on more than the row
- * itself. Scores are squared norms, as in the kernels.
+ * Compares scores of chosen base rows with float64, for scorers whose scores depend on more than
+ * the row itself. Scores are squared norms, as in the kernels.
  *
  * @module
  */
@@ -149,13 +149,14 @@ async function readPast(
 }
 
 /**
- * ‖Σ_j exp(g)·(r·w_j)·v_j/√d‖² over the rows of a class. Its products and sums round independently of
- * each other, as in gradient_rows.ts; exponentials, and the sums of gates in them, err by units
+ * ‖Σ_j exp(g)·(r·w_j)·v_j/√d‖² over the rows of a class. Its products and sums round independently
+ * of each other, as in gradient_rows.ts; exponentials, and the sums of gates in them, err by units
  * in the last place of the sums.
  *
  * On matrix units readers, the state, values and products are rounded to f16 too, each element
- * independently by at most 2^-11 of itself. Elements of the state are at most Σ_j exp(g)·|w_ja|·‖v_j‖ in
- * norm. A decayed reader below the normal numbers is off by 2^-25, beside a state that may have no decay.
+ * independently by at most 2^-11 of itself. Elements of the state are at most Σ_j
+ * exp(g)·|w_ja|·‖v_j‖ in norm. A decayed reader below the normal numbers is off by 2^-25, beside a
+ * state that may have no decay.
  */
 function glaScore(
   reader: Float32Array,

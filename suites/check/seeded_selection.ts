@@ -1,6 +1,6 @@
 /**
- * The selection by the kernel from scores that are the same on every device. Scores of a real layer are
- * sums that devices may round differently; these are seeded numbers, and selection is integer
+ * The selection by the kernel from scores that are the same on every device. Scores of a real layer
+ * are sums that devices may round differently; these are seeded numbers, and selection is integer
  * arithmetic on their bits, so the digest must be the same on every device.
  *
  * @module

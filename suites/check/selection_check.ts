@@ -1,8 +1,7 @@
 /**
- * Checks a selection against the specification, tile by tile with float64 scores, so that a sample of
- * tiles can be checked at any context. It separates rounding from mistakes: an
- * entry may differ from the float64 choice only where its score ties with the threshold within
- * rounding.
+ * Checks a selection against the specification, tile by tile with float64 scores, so that a sample
+ * of tiles can be checked at any context. It separates rounding from mistakes: an entry may differ
+ * from the float64 choice only where its score ties with the threshold within rounding.
  *
  * @module
  */
@@ -36,8 +35,8 @@ export function tieTolerance(headDim: number): number {
 }
 
 /**
- * Scores below this one are as uncertain as it is: 2^-24 of it is what a device may flush to zero in each
- * of the products that they sum.
+ * Scores below this one are as uncertain as it is: 2^-24 of it is what a device may flush to zero
+ * in each of the products that they sum.
  */
 export const LEAST_SCORE = 2 ** -102;
 
@@ -48,8 +47,8 @@ export function tileRows(geometry: LighthouseGeometry, tile: number) {
 }
 
 /**
- * Checks the part of a head's selection that belongs to one tile: which entries are emitted, and in which
- * order.
+ * Checks the part of a head's selection that belongs to one tile: which entries are emitted, and in
+ * which order.
  *
  * @param emitted pyramid indices of the tile in gathered order, `[S/T]`.
  */
@@ -128,9 +127,9 @@ function levelScores(
 }
 
 /**
- * 64 by query score, then 64 of the rest by key score. With ties, the split of the chosen entries into
- * the two rankings cannot be seen from the result, so every entry clearly above a threshold must
- * be chosen, and every chosen one must reach a threshold within the tolerance.
+ * 64 by query score, then 64 of the rest by key score. With ties, the split of the chosen entries
+ * into the two rankings cannot be seen from the result, so every entry clearly above a threshold
+ * must be chosen, and every chosen one must reach a threshold within the tolerance.
  */
 function checkParents(
   candidates: readonly number[],
@@ -156,7 +155,8 @@ function checkParents(
     Math.abs(value - threshold) <= tolerance * Math.max(Math.abs(threshold), LEAST_SCORE);
   const queryThreshold = byQuery[RANKED - 1].score;
   const keyThreshold = byKey[RANKED - 1].score;
-  // An entry that a query tie moves from one ranking to the other shifts the key threshold by one rank.
+  // An entry that a query tie moves from one ranking to the other shifts the key threshold by one
+  // rank.
   const queryTie = byQuery.slice(RANKED).some(({ score }) => near(score, queryThreshold));
   const keyReach = queryTie
     ? [byKey[RANKED - 2].score, keyThreshold, (byKey[RANKED] ?? byKey[RANKED - 1]).score]

@@ -1,6 +1,6 @@
 /**
- * Streams over long tensors: a chunk of rows is read once and shared with all threads, each of which
- * processes it for its share of the checked rows.
+ * Streams over long tensors: a chunk of rows is read once and shared with all threads, each of
+ * which processes it for its share of the checked rows.
  *
  * @module
  */
@@ -37,8 +37,8 @@ export function chunksOf(first: number, end: number, length: number): RowRange[]
 /**
  * Streams chunks over rows, in order; the next chunk is read while the current one is processed.
  *
- * @param options `read`: a chunk in arrays from `shared`; `workOf`: how many of a chunk's rows a row
- * uses, 0 for none.
+ * @param options `read`: a chunk in arrays from `shared`; `workOf`: how many of a chunk's rows a
+ * row uses, 0 for none.
  * @returns the rows' states after the last chunk, in their order.
  */
 export async function streamPast<T extends StreamTask>(

@@ -1,6 +1,6 @@
 /**
- * The pure functions that checks run on slices of their rows, by name: a worker receives the name and
- * plain data, and returns plain data.
+ * The pure functions that checks run on slices of their rows, by name: a worker receives the name
+ * and plain data, and returns plain data.
  *
  * @module
  */

@@ -1,10 +1,10 @@
 /**
  * Holds the tokens that an index selected against float64 scores of the same stored inputs.
  *
- * A list may differ from that of the float64 scores only by tokens whose scores are as near as rounding may
- * bring them: a score is a sum of J weighted products of length c in f32, in any order. Where blocks are
- * ranked first, their lists are held against float64 means, and tokens against the blocks that the device
- * kept.
+ * A list may differ from that of the float64 scores only by tokens whose scores are as near as
+ * rounding may bring them: a score is a sum of J weighted products of length c in f32, in any
+ * order. Where blocks are ranked first, their lists are held against float64 means, and tokens
+ * against the blocks that the device kept.
  *
  * @module
  */
@@ -33,8 +33,8 @@ export interface Ranked {
  * Why a list of ranked entries is wrong; undefined if it is right within rounding.
  *
  * @param list entries, ascending.
- * @param options `ranked`: all entries that may be listed, ascending; `width`: most entries; `forced`: those
- * that are listed whatever their score.
+ * @param options `ranked`: all entries that may be listed, ascending; `width`: most entries;
+ * `forced`: those that are listed whatever their score.
  */
 export function whyNotTop(
   list: ArrayLike<number>,

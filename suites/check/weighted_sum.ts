@@ -2,12 +2,12 @@
  * Weighted sums of rows in float64, with the tolerance of a kernel that computes them in f32 and
  * rounds once on storing.
  *
- * Tolerances (u = 2^-24): a dot product of length d in f32 is off by about √d·u times the product of
- * the two norms; over the many terms of a gradient these roundings are independent, so they add as
- * the root of their squares, and four such deviations are allowed. Errors that all terms share add up
- * linearly: the exponential's 3 + 2|x| units in the last place and the row's own statistics. A sum of
- * n terms adds 4·√n·u of its largest partial sum. Storing may round either way. Below 2^-126 a device
- * may flush each weight and each product to zero.
+ * Tolerances (u = 2^-24): a dot product of length d in f32 is off by about √d·u times the product
+ * of the two norms; over the many terms of a gradient these roundings are independent, so they add
+ * as the root of their squares, and four such deviations are allowed. Errors that all terms share
+ * add up linearly: the exponential's 3 + 2|x| units in the last place and the row's own statistics.
+ * A sum of n terms adds 4·√n·u of its largest partial sum. Storing may round either way. Below
+ * 2^-126 a device may flush each weight and each product to zero.
  *
  * @module
  */

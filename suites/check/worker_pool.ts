@@ -1,9 +1,10 @@
 /**
  * Runs pure functions on slices of work, in worker threads where they can be had, else in this
- * thread. The results are the same either way, bit for bit: a slice never shares a sum with another.
+ * thread. The results are the same either way, bit for bit: a slice never shares a sum with
+ * another.
  *
- * There is one pool for the process. It starts a worker when a slice finds none idle and stops all of
- * them when the last holder lets go.
+ * There is one pool for the process. It starts a worker when a slice finds none idle and stops all
+ * of them when the last holder lets go.
  *
  * @module
  */
@@ -38,13 +39,15 @@ export interface HoldOptions {
    * thread that feeds the device, but two where it has two.
    */
   readonly workers?: number;
-  /** Starts a thread that serves checks. Default: from this project's file, where it may be read. */
+  /**
+   * Starts a thread that serves checks. Default: from this project's file, where it may be read.
+   */
   readonly start?: () => Worker;
 }
 
 /**
- * Keeps the workers of the process between checks, until the returned object is disposed of. Holders
- * may nest; the first one decides.
+ * Keeps the workers of the process between checks, until the returned object is disposed of.
+ * Holders may nest; the first one decides.
  *
  * @example
  * ```ts
@@ -232,8 +235,8 @@ function defaultWorkers(given = false): number {
 }
 
 /**
- * Whether this program may load the worker's module without a question to its user. A bundle for the
- * browser has no such module.
+ * Whether this program may load the worker's module without a question to its user. A bundle for
+ * the browser has no such module.
  */
 function workersAllowed(): boolean {
   if (typeof Deno === "undefined") return false;

@@ -1,5 +1,6 @@
 /**
- * What all commands share: name, version, help, `--quiet`, and the values that a shell may complete.
+ * What all commands share: name, version, help, `--quiet`, and the values that a shell may
+ * complete.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Completion scripts for bash, zsh and fish, made from the options of the commands. A script needs no
- * Deno while one types. It completes `deno task COMMAND …` inside a checkout of this project and
+ * Completion scripts for bash, zsh and fish, made from the options of the commands. A script needs
+ * no Deno while one types. It completes `deno task COMMAND …` inside a checkout of this project and
  * leaves everything else to the completion of `deno` that was there before.
  *
  * @module

@@ -1,6 +1,6 @@
 /**
- * What Dawn's native library writes to stderr by itself, for example of an adapter that it refuses: a
- * warning with a stack of C++ sources. The package has no option against it, and no callback.
+ * What Dawn's native library writes to stderr by itself, for example of an adapter that it refuses:
+ * a warning with a stack of C++ sources. The package has no option against it, and no callback.
  *
  * @module
  */

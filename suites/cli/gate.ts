@@ -197,8 +197,8 @@ async function requireCheckout(folder: string): Promise<void> {
 }
 
 /**
- * Reads and compares two files. A run that the history holds twice, or that is one of the two itself,
- * would make the noise between runs look smaller than it is: it is left out, and said so.
+ * Reads and compares two files. A run that the history holds twice, or that is one of the two
+ * itself, would make the noise between runs look smaller than it is: it is left out, and said so.
  */
 async function compareFiles(
   files: {

@@ -1,4 +1,6 @@
-/** Permission sets of deno.json: each command runs with its set, asks for all of it, and needs it. */
+/**
+ * Permission sets of deno.json: each command runs with its set, asks for all of it, and needs it.
+ */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import manifest from "../../deno.json" with { type: "json" };
@@ -57,7 +59,9 @@ const ROWS: readonly Row[] = [
   { name: "completion", line: "bash", code: 0 },
 ];
 
-/** Runs a command with its set and `extra` flags; what it said and which permissions it asked for. */
+/**
+ * Runs a command with its set and `extra` flags; what it said and which permissions it asked for.
+ */
 async function runWith(
   { name, line }: Pick<Row, "name" | "line">,
   folder: string,

@@ -72,8 +72,8 @@ export class ProgressDisplay {
 
 /**
  * The time left as it is shown: it never rises. The run estimates what the cases still to come take
- * as planned, at most the rest of the budget. Where an estimate turns out to have been too low, what
- * was shown stays, as `over 35 s left`, until the work has caught up.
+ * as planned, at most the rest of the budget. Where an estimate turns out to have been too low,
+ * what was shown stays, as `over 35 s left`, until the work has caught up.
  *
  * @example
  * ```ts

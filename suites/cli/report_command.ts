@@ -43,8 +43,9 @@ function reportPaths(folder: string): WrittenReport {
 }
 
 /**
- * Writes `report.html` and `summary.md` for `results` into a folder that the caller has claimed, each
- * all or nothing. Files of these names are overwritten: a command asks before any work whether it may.
+ * Writes `report.html` and `summary.md` for `results` into a folder that the caller has claimed,
+ * each all or nothing. Files of these names are overwritten: a command asks before any work whether
+ * it may.
  *
  * @throws {OutputError} when a file cannot be written.
  */
@@ -59,8 +60,8 @@ export async function writeReport(results: Result[], folder: string): Promise<Wr
 /**
  * Runs the command with the arguments after its name and returns the exit code.
  *
- * @throws errors with the exit code 2: bad usage, a file that is no result, two results of one run, an
- * output folder that cannot be written, or one that has a report without `--force`.
+ * @throws errors with the exit code 2: bad usage, a file that is no result, two results of one run,
+ * an output folder that cannot be written, or one that has a report without `--force`.
  */
 export async function report(
   args: readonly string[],

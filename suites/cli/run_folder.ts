@@ -28,10 +28,10 @@ export interface FolderOptions {
 }
 
 /**
- * Decides before anything is measured where a run goes, and claims that folder. A folder that `--out`
- * names is taken as it is. Without one the first run goes to `out`, later ones to `out/run-2`,
- * `out/run-3`, …, so that the same command can be given again and again, also while another is at
- * work; `resume` takes the newest of them, `force` `out`.
+ * Decides before anything is measured where a run goes, and claims that folder. A folder that
+ * `--out` names is taken as it is. Without one the first run goes to `out`, later ones to
+ * `out/run-2`, `out/run-3`, …, so that the same command can be given again and again, also while
+ * another is at work; `resume` takes the newest of them, `force` `out`.
  *
  * @param options.home Where `out` lies. Default: the current folder.
  * @throws {OutputError} when another process writes to the folder that has to be taken, or a named

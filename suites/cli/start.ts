@@ -1,7 +1,7 @@
 /**
- * `start NAME [ARGUMENT…]`: what `deno task NAME` runs. Starts `NAME.ts` of this folder, which may be
- * in one below it, with the permission set of the file's name in `deno.json`, and passes on signals
- * and the exit code.
+ * `start NAME [ARGUMENT…]`: what `deno task NAME` runs. Starts `NAME.ts` of this folder, which may
+ * be in one below it, with the permission set of the file's name in `deno.json`, and passes on
+ * signals and the exit code.
  *
  * Deno reads a permission set by itself (`deno run -P=NAME`), but not paths that depend on the
  * machine. So an `ffi` entry `$DAWN` or `$CUDA` is replaced here.
@@ -17,7 +17,9 @@ import { standardError } from "./streams.ts";
 /** Backends of Deno's own WebGPU. OpenGL is left out: it has no compute limits that suffice. */
 const BACKENDS = "vulkan,metal,dx12";
 
-/** Signals that are passed on. A terminal sends SIGINT to the command as well; both are one request. */
+/**
+ * Signals that are passed on. A terminal sends SIGINT to the command as well; both are one request.
+ */
 const SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
   ? ["SIGINT", "SIGBREAK"]
   : ["SIGINT", "SIGTERM", "SIGHUP"];

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 
-/** Sends signals, each after some milliseconds, to a process that takes `tidy` ms to end in order. */
+/**
+ * Sends signals, each after some milliseconds, to a process that takes `tidy` ms to end in order.
+ */
 async function stop(signals: readonly [Deno.Signal, number][], tidy: number) {
   const module = new URL("./stop.ts", import.meta.url).href;
   const code = `

@@ -66,7 +66,9 @@ export const standardOutput: StandardStream = standardStream(Deno.stdout);
 /** This process's standard error. */
 export const standardError: StandardStream = standardStream(Deno.stderr);
 
-/** Lets `console` write to these streams, whoever calls it: also packages that print by themselves. */
+/**
+ * Lets `console` write to these streams, whoever calls it: also packages that print by themselves.
+ */
 export function guardConsole(
   { out, err }: { out: StandardStream; err: StandardStream } = {
     out: standardOutput,

@@ -121,7 +121,10 @@ export function trainCommand() {
     .addOption(quietOption());
 }
 
-/** The words after `deno task train` of the run in a folder. A result alone does not make this open a file. */
+/**
+ * The words after `deno task train` of the run in a folder. A result alone does not make this open
+ * a file.
+ */
 async function recordedWords(folder: string, corpus: string | undefined): Promise<string[]> {
   const { command } = await readPartial(`${folder}/${RESULT_FILE}`);
   if (command.slice(0, 3).join(" ") !== "deno task train") {

@@ -1,6 +1,6 @@
 /**
- * What a training run shows on stderr: one line that is rewritten on a terminal, a line every ten seconds
- * elsewhere, and a line for each finished unit.
+ * What a training run shows on stderr: one line that is rewritten on a terminal, a line every ten
+ * seconds elsewhere, and a line for each finished unit.
  *
  * @module
  */

@@ -147,7 +147,8 @@ async function tuneDevice(
         onEntry: (entry) => found.push(entry),
       });
     } catch (error) {
-      // A device that is lost over one tiling does not take with it what others took minutes to find.
+      // A device that is lost over one tiling does not take with it what others took minutes to
+      // find.
       if (found.length === 0) throw error;
       failure = error;
     } finally {
@@ -210,8 +211,8 @@ async function readEarlier(
 }
 
 /**
- * One table: what each kernel takes by itself, what is the fastest, and which one it gets. The rate is
- * that of the fastest, of the products that the pass really does.
+ * One table: what each kernel takes by itself, what is the fastest, and which one it gets. The rate
+ * is that of the fastest, of the products that the pass really does.
  */
 export function describeTuning(entries: readonly TuningEntry[], width?: number): string {
   const columns = [
@@ -302,7 +303,9 @@ function formatRate(entry: TuningEntry, seconds: number): string {
   return formatFlopRate(PRODUCTS[kernel][pass] * rows ** 2 * headDim * heads / seconds);
 }
 
-/** Products of N × N by d that a pass does; half of each, N²·d FLOP a head, is below the diagonal. */
+/**
+ * Products of N × N by d that a pass does; half of each, N²·d FLOP a head, is below the diagonal.
+ */
 const PRODUCTS = {
   portable: { forward: 2, query: 3, "key-value": 4 },
   // The other pass leaves the gradients of scores.

@@ -1,7 +1,7 @@
 /**
- * Context parallelism, simulated on one device: the layer's context in W shards that select independently
- * and attend in a ring. Reports how sharding changes the selection, whether the ring computes
- * the attention of the unsharded sequence, and what each share of each step costs.
+ * Context parallelism, simulated on one device: the layer's context in W shards that select
+ * independently and attend in a ring. Reports how sharding changes the selection, whether the ring
+ * computes the attention of the unsharded sequence, and what each share of each step costs.
  *
  * @module
  */

@@ -32,7 +32,9 @@ const COURSE = { executions: 2 + 5 * ROUNDS };
 
 const count = z.int().positive();
 
-/** One layer whose context is cut into shards; for every Lighthouse implementation of the profile. */
+/**
+ * One layer whose context is cut into shards; for every Lighthouse implementation of the profile.
+ */
 export const contextParallelSection = z.strictObject({
   context: count,
   levels: count,
@@ -58,8 +60,8 @@ export interface PlannedCut {
  * suite; then the suite takes the longest context, and levels, pooling, k and the dilation,
  * from them.
  *
- * @throws {UsageError} one line, when the suite was requested by name at a shape for which no cut can
- * be computed.
+ * @throws {UsageError} one line, when the suite was requested by name at a shape for which no cut
+ * can be computed.
  */
 export function planRunCuts(
   { profile, dtype, options, device }: Pick<Planning, "profile" | "dtype" | "options" | "device">,

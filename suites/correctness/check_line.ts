@@ -12,7 +12,10 @@ export interface VerifyCheck {
   readonly name: string;
   /** A check that could not run is skipped; its detail gives the reason. */
   readonly status: "passed" | "failed" | "skipped";
-  /** Error and tolerance of the element that came closest to its tolerance, if elements are compared. */
+  /**
+   * Error and tolerance of the element that came closest to its tolerance, if elements are
+   * compared.
+   */
   readonly error?: number;
   /** The largest difference at that element that rounding explains. */
   readonly tolerance?: number;

@@ -1,5 +1,6 @@
 /**
- * Checks of sparse attentions against golden vectors: output, log-sum-exp, gradients and lists of blocks.
+ * Checks of sparse attentions against golden vectors: output, log-sum-exp, gradients and lists of
+ * blocks.
  *
  * @module
  */

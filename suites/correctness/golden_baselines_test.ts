@@ -10,8 +10,8 @@ const golden = await readGolden();
 const find = (name: string) => golden.baselines.find((entry) => entry.case === name)!;
 
 /**
- * The shortest case of an attention of each kind of kernel (lists of tiles, gathered queries, gathered
- * tokens), and all that are skipped. The others have tests of their own against float64.
+ * The shortest case of an attention of each kind of kernel (lists of tiles, gathered queries,
+ * gathered tokens), and all that are skipped. The others have tests of their own against float64.
  */
 const names = new Set(IMPLEMENTATIONS.map(({ name }) => name));
 const DAILY = ["sliding-window", "nsa", "hisa"];

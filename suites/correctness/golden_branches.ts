@@ -1,6 +1,6 @@
 /**
- * Checks of a layer of several branches against golden vectors: output, log-sum-exp of each branch, and all
- * gradients, with the bounds of its own float64 reference.
+ * Checks of a layer of several branches against golden vectors: output, log-sum-exp of each branch,
+ * and all gradients, with the bounds of its own float64 reference.
  *
  * @module
  */

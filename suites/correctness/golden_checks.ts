@@ -42,7 +42,9 @@ export function goldenScores(
   return { query: draw(entry.seed), key: draw(entry.seed + 1) };
 }
 
-/** Compares the device's selection from the case's scores with its digest and, if given, its list. */
+/**
+ * Compares the device's selection from the case's scores with its digest and, if given, its list.
+ */
 export async function checkGoldenSelection(
   gpu: Gpu,
   golden: Golden,

@@ -46,8 +46,9 @@ export async function checkLists(
 }
 
 /**
- * Lists that a layer selected for every query, `[heads, rows, width]` or, of all heads, `[rows, width]`, and
- * the blocks that an index kept: to the last entry, and all rows by their digest.
+ * Lists that a layer selected for every query, `[heads, rows, width]` or, of all heads,
+ * `[rows, width]`, and the blocks that an index kept: to the last entry, and all rows by their
+ * digest.
  */
 export async function checkSelection(
   name: string,

@@ -51,8 +51,8 @@ export async function checkDenseGradients(
 }
 
 /**
- * Gradients of each head, where dK and dV of a key head are the sums over its query heads; the tolerances of
- * a sum's terms add up.
+ * Gradients of each head, where dK and dV of a key head are the sums over its query heads; the
+ * tolerances of a sum's terms add up.
  */
 function addGroups(
   references: readonly ReferenceGradients[],
@@ -118,8 +118,8 @@ export function judgeGradients(
 }
 
 /**
- * Compares gradients of a run with golden ones, `[heads, N, d]` each. Golden gradients have f32 roundings
- * of their own, so each side may use the tolerance.
+ * Compares gradients of a run with golden ones, `[heads, N, d]` each. Golden gradients have f32
+ * roundings of their own, so each side may use the tolerance.
  */
 export function judgeGoldenGradients(
   name: string,

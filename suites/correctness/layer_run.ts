@@ -43,7 +43,9 @@ export interface LayerRun {
   readonly lse: Elements;
   /** The type that softmax weights were rounded to: f16 on matrix units. */
   readonly weights: DType;
-  /** Whether the device flushes subnormals of the storage type to zero: only f16 can be affected. */
+  /**
+   * Whether the device flushes subnormals of the storage type to zero: only f16 can be affected.
+   */
   readonly flushes: boolean;
   /** `[heads, S]`, for Lighthouse. */
   readonly selection?: Int32Array;
@@ -53,7 +55,10 @@ export interface LayerRun {
   readonly gradients?: { readonly q: Elements; readonly k: Elements; readonly v: Elements };
 }
 
-/** Q, K and V (and dO, from a fourth seed): from three consecutive seeds, or given, in the layout of the tensors. */
+/**
+ * Q, K and V (and dO, from a fourth seed): from three consecutive seeds, or given, in the layout of
+ * the tensors.
+ */
 export type LayerSource = { readonly seed: number } | {
   readonly data: readonly [ArrayLike<number>, ArrayLike<number>, ArrayLike<number>];
 };
@@ -123,7 +128,9 @@ function weightsOf(plan: ImplementationPlan): DType {
   return stage?.variant?.startsWith("matrix units") ? "f16" : "f32";
 }
 
-/** Runs a layer once on outputs filled with NaN, so that an element that nobody writes is noticed. */
+/**
+ * Runs a layer once on outputs filled with NaN, so that an element that nobody writes is noticed.
+ */
 export function runLayer(
   gpu: Gpu,
   implementation: Implementation,
@@ -168,8 +175,8 @@ export function runLayer(
 }
 
 /**
- * The part of a tensor that belongs to one head, in float64: the references' loops are several times
- * faster when they only ever see one type of array.
+ * The part of a tensor that belongs to one head, in float64: the references' loops are several
+ * times faster when they only ever see one type of array.
  */
 export function exactHead(
   data: Elements,

@@ -120,7 +120,8 @@ export async function checkDense(
     problem,
     source: kind === "seeded" ? { seed } : { data: awkwardInputs(shape, { kind, seed }) },
   });
-  // Lists are followed here; gradient checks and those before a measurement hold them against float64.
+  // Lists are followed here; gradient checks and those before a measurement hold them against
+  // float64.
   const { visible, selector, tokens } = implementation;
   const masked = visible || selector || tokens;
   let known = masked ? undefined : references.get(entry);

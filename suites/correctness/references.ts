@@ -1,6 +1,6 @@
 /**
- * The kernels' float64 references of one head, with their rows distributed over the cores. The numbers
- * equal those of `denseAttentionReference` and `denseBackwardReference`, bit for bit.
+ * The kernels' float64 references of one head, with their rows distributed over the cores. The
+ * numbers equal those of `denseAttentionReference` and `denseBackwardReference`, bit for bit.
  *
  * @module
  */
@@ -19,8 +19,8 @@ export type HeadTensors = Record<"q" | "k" | "v", Float64Array>;
 /**
  * Causal attention of one head with the tolerances of an f32 kernel.
  *
- * @param options `weights`: the type that softmax weights are rounded to, f16 on matrix units; `flushes`:
- * the device flushes subnormals of f16 to zero.
+ * @param options `weights`: the type that softmax weights are rounded to, f16 on matrix units;
+ * `flushes`: the device flushes subnormals of f16 to zero.
  */
 export async function attentionReference(
   tensors: HeadTensors,
@@ -53,8 +53,8 @@ export async function attentionReference(
  * Attention of one head whose rows see some of the keys, with the tolerances of an f32 kernel: each
  * row is the last one of a causal sequence of the keys that it sees.
  *
- * @param options as {@linkcode attentionReference} has; `visible`: keys that a row sees; `chosen`: rows to
- * compute, default all.
+ * @param options as {@linkcode attentionReference} has; `visible`: keys that a row sees; `chosen`:
+ * rows to compute, default all.
  */
 export function maskedReference(
   tensors: HeadTensors,
@@ -108,8 +108,8 @@ export async function attentionOutputs(
 /**
  * Gradients of causal attention of one head with the tolerances of an f32 kernel.
  *
- * @param options `forward`: the result of {@linkcode attentionReference} for the same tensors; `weights`
- * as there.
+ * @param options `forward`: the result of {@linkcode attentionReference} for the same tensors;
+ * `weights` as there.
  */
 export async function gradientReference(
   tensors: HeadTensors & { outputGradient: Float64Array },

@@ -6,8 +6,8 @@
 import { requireWhole } from "../../kernels/gpu/require.ts";
 
 /**
- * The results of `tasks`, in their order. When one fails, no further one is started, those that run are
- * waited for, and its error is thrown in its turn.
+ * The results of `tasks`, in their order. When one fails, no further one is started, those that run
+ * are waited for, and its error is thrown in its turn.
  *
  * @param most how many run at once.
  * @throws {RangeError} when `most` is not a whole number from 1 on.

@@ -1,8 +1,9 @@
 /**
- * Checks of the scorers whose scores are sums over a context, dilated and gla. The order of float sums
- * decides their last bits, so a selection cannot be compared with float64 scores entry by entry. Instead
- * sampled scores are compared with float64 by an error bound, the selection must be exactly what the
- * device's own scores choose, and its recall of what float64 scores choose is reported.
+ * Checks of the scorers whose scores are sums over a context, dilated and gla. The order of float
+ * sums decides their last bits, so a selection cannot be compared with float64 scores entry by
+ * entry. Instead sampled scores are compared with float64 by an error bound, the selection must be
+ * exactly what the device's own scores choose, and its recall of what float64 scores choose is
+ * reported.
  *
  * @module
  */
@@ -42,7 +43,10 @@ const SAMPLED_ROWS = 24;
 /** Minimum recall of what float64 scores choose: anything below is not explained by rounding. */
 const LEAST_RECALL = 0.95;
 
-/** Reads the scores of a layer that has run; undefined for the norm scorer, which does not need them. */
+/**
+ * Reads the scores of a layer that has run; undefined for the norm scorer, which does not need
+ * them.
+ */
 export async function readScored(
   gpu: Gpu,
   prepared: Prepared,

@@ -50,7 +50,9 @@ export const suite: BudgetedSuite = {
   },
 };
 
-/** Checks that run at once on a real GPU: while one compiles, or the host computes its reference. */
+/**
+ * Checks that run at once on a real GPU: while one compiles, or the host computes its reference.
+ */
 const CONCURRENCY = 4;
 
 /** One correctness case: all rows of a head at a small size, and two equal executions. */

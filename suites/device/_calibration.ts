@@ -1,5 +1,6 @@
 /**
- * A calibration for tests that do not use its values: a real one takes seconds on a software adapter.
+ * A calibration for tests that do not use its values: a real one takes seconds on a software
+ * adapter.
  *
  * @module
  */

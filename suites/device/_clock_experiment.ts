@@ -1,7 +1,7 @@
 /**
  * What keeps a GPU's clock up while nothing is computed? Each method runs in its own process: the
- * device is brought up, left idle for a while, and the canary measures how fast it is then. Prints a table
- * for METHOD.md:
+ * device is brought up, left idle for a while, and the canary measures how fast it is then. Prints
+ * a table for METHOD.md:
  *
  *     deno run -A suites/device/_clock_experiment.ts [--idle 0.2,1,3,8] [--rounds 2] [--stack auto]
  *         [--only nothing,context+poll]

@@ -54,7 +54,9 @@ export interface Canary {
   readonly flops?: number;
   /** Runs it once and returns its time divided by the reference. */
   readonly probe: () => Promise<number>;
-  /** Keeps the device busy for a tenth of a second without gaps, during which a clock could fall. */
+  /**
+   * Keeps the device busy for a tenth of a second without gaps, during which a clock could fall.
+   */
   readonly exercise?: () => Promise<unknown>;
   readonly destroy: () => void;
 }

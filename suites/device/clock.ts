@@ -1,6 +1,6 @@
 /**
- * Checks whether the device still runs at its calibrated clock. A small fixed piece of work, the canary,
- * is timed around every sample; METHOD.md explains.
+ * Checks whether the device still runs at its calibrated clock. A small fixed piece of work, the
+ * canary, is timed around every sample; METHOD.md explains.
  *
  * @module
  */
@@ -9,22 +9,27 @@ import type { Canary } from "./calibrate.ts";
 import type { DeviceReading } from "./keep_warm.ts";
 import type { Sample } from "../result/result_schema.ts";
 
-/** A canary above this means that the clock is low: such a sample is not counted, but for `Around.off`. */
+/**
+ * A canary above this means that the clock is low: such a sample is not counted, but for
+ * `Around.off`.
+ */
 export const CLOCK_LIMIT = 1.15;
 
 /** Samples at the full clock that a case needs to be conclusive, if it has that many. */
 export const LEAST_CLEAN = 2;
 
 /**
- * Longest wait for the clock to recover before one sample, seconds. Each failed wait halves the next
- * one: a clock that stays low must not use up the budget of everything else.
+ * Longest wait for the clock to recover before one sample, seconds. Each failed wait halves the
+ * next one: a clock that stays low must not use up the budget of everything else.
  */
 const SETTLE_SECONDS = 3;
 
 /** Readings that must agree before a calibration is considered too slow. */
 const CONFIRMATIONS = 4;
 
-/** Number of readings of one piece of work from which their mean is more reliable than the worst. */
+/**
+ * Number of readings of one piece of work from which their mean is more reliable than the worst.
+ */
 const MANY_READINGS = 4;
 
 /** Seconds between readings during a long execution. */
@@ -40,9 +45,9 @@ export interface Around<T> {
   /** What the device reported meanwhile. */
   readonly device: DeviceReading;
   /**
-   * Whether the clock was down for another reason than the work: it is not the work's own time then. Work
-   * that draws as much power as the device may, from a full clock on, lowers the clock itself: that is
-   * its sustained speed.
+   * Whether the clock was down for another reason than the work: it is not the work's own time
+   * then. Work that draws as much power as the device may, from a full clock on, lowers the clock
+   * itself: that is its sustained speed.
    */
   readonly off: boolean;
 }
@@ -51,7 +56,10 @@ export interface Around<T> {
 export interface ClockWatchOptions {
   /** A processor's canary measures the scheduler and not a clock: it is read but not judged. */
   readonly judged: boolean;
-  /** Called when readings prove that calibration ran at a low clock, with the factor it was slower by. */
+  /**
+   * Called when readings prove that calibration ran at a low clock, with the factor it was slower
+   * by.
+   */
   readonly onRebase?: (factor: number) => void;
   /** Device readings between two moments of `now`, if something records them during the run. */
   readonly meter?: (from: number, to: number) => DeviceReading;
@@ -94,7 +102,8 @@ export class ClockWatch {
   async read(): Promise<number> {
     const reading = await this.#canary.probe() / this.#scale;
     if (!this.#options.judged || reading * CLOCK_LIMIT >= 1) return reading;
-    // Faster than calibrated: chance, or a calibration at a low clock. Then all earlier readings were low.
+    // Faster than calibrated: chance, or a calibration at a low clock. Then all earlier readings
+    // were low.
     const more: number[] = [];
     for (let i = 0; i < CONFIRMATIONS; i++) more.push(await this.#canary.probe() / this.#scale);
     const slowest = Math.max(...more);
@@ -165,7 +174,10 @@ export function inconclusiveReason(samples: readonly Sample[]): string | undefin
     `the canary took ${least === most ? least : `${least} to ${most}`} times its own time`;
 }
 
-/** Earlier samples of a case, judged again after the canary's right time became `factor` times shorter. */
+/**
+ * Earlier samples of a case, judged again after the canary's right time became `factor` times
+ * shorter.
+ */
 export function rejudge(samples: readonly Sample[], factor: number): Sample[] {
   return samples.map((sample) => {
     if (sample.canary === undefined) return sample;

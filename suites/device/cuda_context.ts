@@ -14,8 +14,9 @@ const CONTEXT_SECONDS = 20;
 const RELEASE_SECONDS = 5;
 
 /**
- * Where drivers install the library. Deno treats a bare name as a path in the current folder unless it may
- * load everything, so each location must be listed, here and in the permissions of deno.json.
+ * Where drivers install the library. Deno treats a bare name as a path in the current folder unless
+ * it may load everything, so each location must be listed, here and in the permissions of
+ * deno.json.
  */
 export const CUDA_LIBRARIES: readonly string[] = Deno.build.os === "windows"
   ? ["C:/Windows/System32/nvcuda.dll"]
@@ -170,7 +171,9 @@ function chooseCard(
   throw new Error(`no CUDA card has the adapter's name; there are ${names}`);
 }
 
-/** `00000000:17:00.0` and `0000:17:00.0` are one address: tools write the domain in 4 or 8 digits. */
+/**
+ * `00000000:17:00.0` and `0000:17:00.0` are one address: tools write the domain in 4 or 8 digits.
+ */
 function placeOf(busId: string): string {
   const [domain, ...rest] = busId.toLowerCase().split(":");
   return [domain.replace(/^0+/, "").padStart(8, "0"), ...rest].join(":");

@@ -1,7 +1,7 @@
 /**
  * The machine, the tool and the measured code: everything that a reader needs to judge whether
- * two runs may be compared. Nothing here fails for lack of a permission or a program; what cannot be
- * determined is null.
+ * two runs may be compared. Nothing here fails for lack of a permission or a program; what cannot
+ * be determined is null.
  *
  * @module
  */
@@ -20,8 +20,8 @@ import type { EnvironmentRecord, Result } from "../result/result_schema.ts";
 export async function describeTool(): Promise<Result["tool"]> {
   const { version } = manifest;
   const name = "lighthouse-attention-bench";
-  // A machine that received the files of a commit can be told which one: a repository that happens to
-  // contain them says nothing about them.
+  // A machine that received the files of a commit can be told which one: a repository that happens
+  // to contain them says nothing about them.
   const told = allowed(() => Deno.env.get("LIGHTHOUSE_COMMIT"));
   if (told) return { name, version, commit: parseCommit(told), dirty: null };
   return { name, version, ...await describeRepository(new URL("../..", import.meta.url)) };
@@ -30,7 +30,8 @@ export async function describeTool(): Promise<Result["tool"]> {
 /**
  * A commit as git prints it, whole or abbreviated.
  *
- * @throws {UsageError} when the text is not one, such as the `ref: refs/heads/main` of a `.git/HEAD`.
+ * @throws {UsageError} when the text is not one, such as the `ref: refs/heads/main` of a
+ * `.git/HEAD`.
  */
 export function parseCommit(text: string): string {
   if (/^[0-9a-f]{7,64}$/.test(text)) return text;
@@ -41,13 +42,14 @@ export function parseCommit(text: string): string {
 
 /**
  * Commit of a project's own repository and whether its files were changed, null if it has none: a
- * repository that merely contains the project's folder does not count. And where it was cloned from, if
- * that is a public host.
+ * repository that merely contains the project's folder does not count. And where it was cloned
+ * from, if that is a public host.
  */
 export async function describeRepository(
   root: URL,
 ): Promise<Pick<Result["tool"], "commit" | "dirty" | "repository">> {
-  // With an explicit path, git searches no parent folder and ignores the repository of a calling hook.
+  // With an explicit path, git searches no parent folder and ignores the repository of a calling
+  // hook.
   const git = (...args: string[]) =>
     runTool("git", ["--git-dir=.git", "--work-tree=.", ...args], root);
   const commit = await git("rev-parse", "--verify", "HEAD");
@@ -64,8 +66,8 @@ export async function describeRepository(
 }
 
 /**
- * `https://github.com/OWNER/NAME` of a remote's address in any of git's forms, without what it may hold
- * of a person; undefined for other hosts, folders and whatever else.
+ * `https://github.com/OWNER/NAME` of a remote's address in any of git's forms, without what it may
+ * hold of a person; undefined for other hosts, folders and whatever else.
  */
 export function publicAddress(remote: string): string | undefined {
   const found =

@@ -4,8 +4,8 @@
  * install packages, and otherwise names the one command that does.
  *
  * The decision is made before this thread requests its first adapter: WebGPU keeps the list of
- * drivers that it finds first, so a driver that is installed later is not seen. A worker has its own
- * list, so adapters are tried there.
+ * drivers that it finds first, so a driver that is installed later is not seen. A worker has its
+ * own list, so adapters are tried there.
  *
  * @module
  */
@@ -79,8 +79,8 @@ export function installCommand(osRelease: string, uid: number | null): string | 
  * Makes sure that an adapter can be found, by installing the software driver if necessary.
  *
  * @returns whether anything was installed.
- * @throws {DriverError} one line with the command to run, when there is no adapter and nothing may be
- * installed, or the installation failed.
+ * @throws {DriverError} one line with the command to run, when there is no adapter and nothing may
+ * be installed, or the installation failed.
  */
 export async function ensureDriver(options: EnsureDriverOptions = {}): Promise<boolean> {
   const { install = true, say = () => {} } = options;

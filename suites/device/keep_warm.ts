@@ -33,7 +33,10 @@ const POWER_SECONDS = 1;
 export interface DeviceReading {
   /** Median clock of the multiprocessors, MHz. */
   readonly clockMHz?: number;
-  /** Median power, W, of readings that cover only this time: at one moment, or of a whole second in it. */
+  /**
+   * Median power, W, of readings that cover only this time: at one moment, or of a whole second in
+   * it.
+   */
   readonly powerWatts?: number;
   /** True where that power is at the device's limit, at which it may lower its clock. */
   readonly atPowerLimit?: true;
@@ -43,7 +46,10 @@ export interface DeviceReading {
 export interface KeepWarm {
   /** What was done so far, for the result. */
   readonly record: () => KeepWarmRecord;
-  /** Notes for people, one line each: what was and was not done; by default only why there is no context. */
+  /**
+   * Notes for people, one line each: what was and was not done; by default only why there is no
+   * context.
+   */
   readonly lines: readonly string[];
   /**
    * Readings of the device between two moments of `performance.now()`, in seconds.

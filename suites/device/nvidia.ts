@@ -33,7 +33,9 @@ export async function listNvidiaCards(program = "nvidia-smi"): Promise<NvidiaCar
   }).sort((a, b) => a.busId < b.busId ? -1 : 1);
 }
 
-/** Of several cards the one that an adapter uses: the first with its name. Vulkan reports no more. */
+/**
+ * Of several cards the one that an adapter uses: the first with its name. Vulkan reports no more.
+ */
 export function cardOf(
   adapter: NamedAdapter,
   cards: readonly NvidiaCard[],

@@ -5,8 +5,9 @@
  */
 
 /**
- * Deno starts no program while LD_LIBRARY_PATH is set, unless it may run everything. The variable is removed
- * while the program starts; the Python side restores it for itself, since CUDA may need it.
+ * Deno starts no program while LD_LIBRARY_PATH is set, unless it may run everything. The variable
+ * is removed while the program starts; the Python side restores it for itself, since CUDA may need
+ * it.
  */
 export function startProcess(program: string, args: string[]): Deno.ChildProcess {
   const libraries = readVariable("LD_LIBRARY_PATH");

@@ -120,15 +120,17 @@ export async function readTuning(path: string): Promise<TuningFile> {
   return parsed.data;
 }
 
-/** Longest wait for another process that writes the same file, and the time between two attempts. */
+/**
+ * Longest wait for another process that writes the same file, and the time between two attempts.
+ */
 const WAIT_MILLISECONDS = 10_000;
 const LOOK_MILLISECONDS = 20;
 
 /**
  * Writes a tuning file atomically, into a folder that is created if it is missing.
  *
- * @param content The file, or a function that makes it once no other process can change the existing
- * one: what it reads then is what it replaces.
+ * @param content The file, or a function that makes it once no other process can change the
+ * existing one: what it reads then is what it replaces.
  * @throws {OutputError} when it cannot be written.
  */
 export async function writeTuning(

@@ -1,7 +1,7 @@
 /**
- * The base of an experiment: a dense model, trained at a short context, from whose weights every arm of a
- * seed goes on. The model of the last seed is kept, since runs train seed by seed; another is trained
- * again with the same bits.
+ * The base of an experiment: a dense model, trained at a short context, from whose weights every
+ * arm of a seed goes on. The model of the last seed is kept, since runs train seed by seed; another
+ * is trained again with the same bits.
  *
  * @module
  */
@@ -85,7 +85,8 @@ export class BaseModels {
   }
 
   /**
-   * The base of a seed; undefined where the experiment has none. The model is this object's to free.
+   * The base of a seed; undefined where the experiment has none. The model is this object's to
+   * free.
    *
    * @throws {RangeError} one line, when a loss is not finite.
    * @throws {DOMException} `AbortError` when the signal fired.

@@ -27,8 +27,8 @@ const HELD_OUT = 1 / 20;
 const TEXT = /\.(txt|text|md|rst)$/i;
 
 /**
- * Reads a corpus: bytes as they are; of a folder, its files `.txt`, `.text`, `.md` and `.rst`, also in
- * folders below it, in the order of their paths.
+ * Reads a corpus: bytes as they are; of a folder, its files `.txt`, `.text`, `.md` and `.rst`, also
+ * in folders below it, in the order of their paths.
  *
  * @param options `context`: N, which a sequence needs.
  * @throws {UsageError} one line, when it cannot be read, or is too short or too long.

@@ -1,6 +1,6 @@
 /**
- * Evaluates models under dense attention, at whatever context a prompt has: held-out loss, and the needle
- * test of the retrieval suite. Models of other contexts share a trained model's weights.
+ * Evaluates models under dense attention, at whatever context a prompt has: held-out loss, and the
+ * needle test of the retrieval suite. Models of other contexts share a trained model's weights.
  *
  * @module
  */
@@ -108,8 +108,8 @@ export class Evaluator {
   }
 
   /**
-   * Compares the losses of a text's first tokens with float64. The tolerance is four times what rounding
-   * to the device's storage changes in float64, and 1e-4.
+   * Compares the losses of a text's first tokens with float64. The tolerance is four times what
+   * rounding to the device's storage changes in float64, and 1e-4.
    */
   async check(trained: TrainingModel): Promise<NonNullable<ExperimentRecord["check"]>> {
     const { context, batch = 1 } = this.#options;

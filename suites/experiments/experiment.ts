@@ -44,7 +44,9 @@ const hypothesisSchema = z.strictObject({
   arm: name,
   against: name,
   measure: z.enum(["held-out-loss", "one-needle", "keyed-needles"]),
-  /** `no-worse`: not inferior by more than the margin. `worse`: inferior by more than the margin. */
+  /**
+   * `no-worse`: not inferior by more than the margin. `worse`: inferior by more than the margin.
+   */
   expect: z.enum(["no-worse", "worse"]),
   /** Nats, or a share of the prompts. */
   margin: z.number().nonnegative(),

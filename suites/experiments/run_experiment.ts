@@ -87,8 +87,8 @@ export interface PlannedExperiment {
 /**
  * Plans a run: its units, and a result without any.
  *
- * @throws {UsageError} one line, when an arm or a seed is unknown, the model does not fit the device, or
- * the experiment needs a corpus and none is given.
+ * @throws {UsageError} one line, when an arm or a seed is unknown, the model does not fit the
+ * device, or the experiment needs a corpus and none is given.
  */
 export async function planExperiment(
   options: ExperimentRunOptions,

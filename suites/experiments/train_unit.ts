@@ -1,6 +1,6 @@
 /**
- * Trains one unit of an experiment: Lighthouse or dense up to the switch, then dense; evaluated at the
- * switch and at the end. It can be stopped between steps and resumed with the same bits.
+ * Trains one unit of an experiment: Lighthouse or dense up to the switch, then dense; evaluated at
+ * the switch and at the end. It can be stopped between steps and resumed with the same bits.
  *
  * @module
  */
@@ -79,7 +79,8 @@ type Draft = { -readonly [Key in keyof TrainedUnit]: TrainedUnit[Key] };
 /**
  * Trains a unit.
  *
- * @throws {DOMException} `AbortError` when the signal fired; a checkpoint was saved if there is a store.
+ * @throws {DOMException} `AbortError` when the signal fired; a checkpoint was saved if there is a
+ * store.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export async function trainUnit(gpu: Gpu, options: TrainUnitOptions): Promise<TrainedUnit> {

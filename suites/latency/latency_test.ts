@@ -84,7 +84,8 @@ Deno.test("measureGroup: a layer that a guess would split into dispatches is tri
     const plan = planOf(gpu, "latency");
     const baseline = plan.groups[0].baseline!;
     const second = slowSession(gpu, plan, 1).session.budget.predict(baseline);
-    // The prediction is proportional to the rate: half a second is slightly more than two dispatches.
+    // The prediction is proportional to the rate: half a second is slightly more than two
+    // dispatches.
     for (const [seconds, tried] of [[0.5, 1], [0.1, 0]]) {
       const { session, tries } = slowSession(gpu, plan, second / seconds);
       assert.ok(Math.abs(session.budget.predict(baseline) - seconds) < 0.05 * seconds);
@@ -152,8 +153,8 @@ Deno.test("measureGroup checks all cases of a batch between their first runs and
     const { registry, trace } = traced();
     await measureGroup({ ...session, registry }, plan.groups[0]);
     assert.deepEqual(statuses(), ["ok", "ok"]);
-    // Dense and Lighthouse run once each, both are checked, and nothing is read between samples; the
-    // run after the check is that of the selection probe.
+    // Dense and Lighthouse run once each, both are checked, and nothing is read between samples;
+    // the run after the check is that of the selection probe.
     assert.match(trace.join(" "), /^run run read( run)+( read)?( run)+ read$/);
   } finally {
     gpu.destroy();

@@ -31,10 +31,10 @@ export function planGroups(
 }
 
 /**
- * Groups by shape and direction. The contexts of the forward pass come first, since the claims depend
- * on them: a budget that runs out must not cost the longest of them. Within these, and among the rest,
- * the lightest come first, so that early cases improve later predictions. A profile may name a context
- * that comes before all others, which then grow.
+ * Groups by shape and direction. The contexts of the forward pass come first, since the claims
+ * depend on them: a budget that runs out must not cost the longest of them. Within these, and among
+ * the rest, the lightest come first, so that early cases improve later predictions. A profile may
+ * name a context that comes before all others, which then grow.
  */
 function groupCases(
   cases: readonly PlannedCase[],

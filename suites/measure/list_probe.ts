@@ -1,6 +1,6 @@
 /**
- * Statistics of the lists of blocks of a running case, and how far they change when the inputs get a
- * little noise: as `selection_quality_probe.ts` does for Lighthouse.
+ * Statistics of the lists of blocks of a running case, and how far they change when the inputs get
+ * a little noise: as `selection_quality_probe.ts` does for Lighthouse.
  *
  * @module
  */
@@ -15,8 +15,8 @@ import { NOISE, selectFromNoise } from "./noisy_selection.ts";
 import type { Session } from "./session.ts";
 
 /**
- * Statistics of the last execution's lists; undefined if the layer has none, or if it does not select:
- * a backward pass alone.
+ * Statistics of the last execution's lists; undefined if the layer has none, or if it does not
+ * select: a backward pass alone.
  *
  * Executes the layer once more; its outputs afterwards are those of the noisy inputs.
  */

@@ -1,6 +1,7 @@
 /**
- * Properties of lists of blocks that queries selected, as data: how evenly they use the blocks, how near
- * they are, and how far two selections agree. Pure functions of `[heads, context, width]` lists.
+ * Properties of lists of blocks that queries selected, as data: how evenly they use the blocks, how
+ * near they are, and how far two selections agree. Pure functions of `[heads, context, width]`
+ * lists.
  *
  * @module
  */
@@ -64,8 +65,8 @@ export function describeLists(
 }
 
 /**
- * How far two selections agree on the blocks before a query's own: the Jaccard index |A ∩ B| / |A ∪ B|
- * over all lists; 1 where there are none.
+ * How far two selections agree on the blocks before a query's own: the Jaccard index |A ∩ B| / |A ∪
+ * B| over all lists; 1 where there are none.
  */
 export function compareLists(
   a: Int32Array,

@@ -23,8 +23,8 @@ const NOISE_SEED_STEP = 0x10000;
 const PROBE_SHARE = 0.02;
 
 /**
- * What a layer selects from noisy inputs. Executes it once more; its outputs afterwards are those of the
- * noisy inputs.
+ * What a layer selects from noisy inputs. Executes it once more; its outputs afterwards are those
+ * of the noisy inputs.
  *
  * @param options `read`: reads the selection.
  * @returns undefined where the execution would take too much of the budget.

@@ -29,8 +29,8 @@ const MORE_ROUNDS = 4;
 
 /**
  * Executions of a sample: as many as keep one step of the clock below a hundredth of the sample. A
- * browser rounds timestamps to 100 µs; where there are none at all, the wait for the device, which the
- * wall clock sees as well, is spread over several.
+ * browser rounds timestamps to 100 µs; where there are none at all, the wait for the device, which
+ * the wall clock sees as well, is spread over several.
  *
  * @param calibration which clock, and its step in seconds.
  * @param seconds what one execution is predicted to take.
@@ -110,8 +110,8 @@ function addStages(session: Session, { stageSamples }: Timed, timing: Timing): v
 }
 
 /**
- * Times the stages of a case in passes of their own, where its samples did not. Those taken at a wrong
- * clock are dropped: stages carry no flag.
+ * Times the stages of a case in passes of their own, where its samples did not. Those taken at a
+ * wrong clock are dropped: stages carry no flag.
  */
 export async function takeStages(session: Session, running: Timed, count: number): Promise<void> {
   const { prepared, entry, stageSamples } = running;
@@ -137,8 +137,9 @@ export async function takeStages(session: Session, running: Timed, count: number
  * interleaved, and the baseline runs twice a round however many candidates there are. One case
  * alone runs A A.
  *
- * @param options `allowance`: seconds for all but the least rounds, by what is known when it is called;
- * `promised`: rounds that are taken beyond it as well, as far as the budget has them and `kept` seconds besides.
+ * @param options `allowance`: seconds for all but the least rounds, by what is known when it is
+ * called; `promised`: rounds that are taken beyond it as well, as far as the budget has them and
+ * `kept` seconds besides.
  */
 export async function takeRounds(
   session: Session,

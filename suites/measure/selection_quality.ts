@@ -2,8 +2,8 @@
  * Properties of a selection, as data: which rows it covers and how often, how its budget
  * is spread over the levels, and how far two selections agree. Pure functions of index lists.
  *
- * A selection is `[heads, S]` pyramid indices. Entry i of level ℓ, c = p^ℓ, contributes to base rows
- * c·i + c - 1 … c·i + 2c - 2 (specification, section 5).
+ * A selection is `[heads, S]` pyramid indices. Entry i of level ℓ, c = p^ℓ, contributes to base
+ * rows c·i + c - 1 … c·i + 2c - 2 (specification, section 5).
  *
  * @module
  */
@@ -34,7 +34,8 @@ export type SelectionShape = Pick<
  * assert.deepEqual([fanIn, uncoveredRows], [[0, 1, 255], 0]);
  * ```
  *
- * @throws {RangeError} when the list does not consist of whole heads, or has an index outside the pyramid.
+ * @throws {RangeError} when the list does not consist of whole heads, or has an index outside the
+ * pyramid.
  */
 export function describeSelection(
   selection: Int32Array,

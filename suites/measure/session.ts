@@ -26,8 +26,8 @@ import type {
 } from "../result/result_schema.ts";
 
 /**
- * What a session has the device do besides the executions of a layer. Tests replace it by a model of a
- * device.
+ * What a session has the device do besides the executions of a layer. Tests replace it by a model
+ * of a device.
  */
 export interface DeviceAccess {
   readonly createInputs: (
@@ -60,7 +60,10 @@ export interface RunSession {
   readonly note: (line: string) => void;
   /** Reports what is in progress, for a progress display. */
   readonly step: (text: string) => void;
-  /** Reports what was found of a case that is not finished, in the form of the suite's part of a result. */
+  /**
+   * Reports what was found of a case that is not finished, in the form of the suite's part of a
+   * result.
+   */
   readonly found?: (found: unknown) => void;
 }
 

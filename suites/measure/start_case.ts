@@ -1,5 +1,6 @@
 /**
- * A case before its first sample: inputs, first execution, check, and what the budget learns from them.
+ * A case before its first sample: inputs, first execution, check, and what the budget learns from
+ * them.
  *
  * @module
  */
@@ -78,11 +79,11 @@ export async function createInputs(
  * Prepares a case and runs it once. {@linkcode checkCases} checks its results. Its samples
  * are added to those of an `earlier` record.
  *
- * An `untimed` layer takes no timestamps, whose read-back ends every execution, so that executions can
- * be submitted before the previous one has ended. The budget learns nothing from its first one.
+ * An `untimed` layer takes no timestamps, whose read-back ends every execution, so that executions
+ * can be submitted before the previous one has ended. The budget learns nothing from its first one.
  *
- * @returns undefined when it cannot run, or its first execution shows that it does not fit the budget;
- * the reason is recorded.
+ * @returns undefined when it cannot run, or its first execution shows that it does not fit the
+ * budget; the reason is recorded.
  * @throws {MemoryError} with `crowded`, when it does not fit next to the others.
  */
 export async function startCase(
@@ -169,9 +170,9 @@ export async function startCase(
 }
 
 /**
- * Checks the results of the first executions of some cases, all at once, so that their rows use all of the
- * processor's cores. Nothing is timed meanwhile, and no case is timed again before its check passed.
- * The check of an earlier record stays valid if the execution gave the same bits.
+ * Checks the results of the first executions of some cases, all at once, so that their rows use all
+ * of the processor's cores. Nothing is timed meanwhile, and no case is timed again before its check
+ * passed. The check of an earlier record stays valid if the execution gave the same bits.
  *
  * @param started cases with the same inputs. They are destroyed unless they are returned.
  * @returns those that passed, in their order; the others are recorded.
@@ -287,9 +288,9 @@ const TRY_CONTEXT = 256;
 /**
  * Runs a layer unlike any seen so far at a shorter context, to learn its rate: if it is
  * predicted to take more than one dispatch, at a context where it takes only one, if there is one.
- * Predictions assume little of a device, and on matrix units are twenty times too long. With them, a long
- * context that was the only one requested would seem not to fit the budget, and a shorter one would be
- * split into dispatches: four instead of one cost dense attention at 64K 17 %.
+ * Predictions assume little of a device, and on matrix units are twenty times too long. With them,
+ * a long context that was the only one requested would seem not to fit the budget, and a shorter
+ * one would be split into dispatches: four instead of one cost dense attention at 64K 17 %.
  */
 export async function tryShorter(session: Session, entry: PlannedCase): Promise<void> {
   const { gpu, budget, clock, seed, signal } = session;

@@ -1,8 +1,10 @@
 /**
- * An ONNX model of one node, encoded by hand: all that is needed to run one operator in ONNX Runtime.
+ * An ONNX model of one node, encoded by hand: all that is needed to run one operator in ONNX
+ * Runtime.
  *
- * The format is protocol buffers (https://protobuf.dev/programming-guides/encoding/) of the messages
- * in https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; field numbers below are from there.
+ * The format is protocol buffers (https://protobuf.dev/programming-guides/encoding/) of the
+ * messages in https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; field numbers below are from
+ * there.
  *
  * @module
  */

@@ -47,7 +47,9 @@ const FILES = {
     "39f9f0894d478800487ed9f7dbe92618498db320cf55c8e3d89adff8dce658da",
 };
 
-/** Its whole layer is one dispatch, which cannot be split: longer ones could exceed driver limits. */
+/**
+ * Its whole layer is one dispatch, which cannot be split: longer ones could exceed driver limits.
+ */
 const LONGEST_SECONDS = 5;
 
 /** Submissions of one execution that can be timed. */

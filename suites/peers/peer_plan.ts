@@ -12,8 +12,8 @@ import { type Layer, type Measurable, PEER_PREFIX, UnavailableError } from "../p
 import type { TrainingPeer } from "../plan/training_peer.ts";
 
 /**
- * Bytes that a peer may hold, for dividing a device's memory among cases: its own inputs, separate from
- * ours, and one and a half times our layer, since frameworks keep what backward passes need.
+ * Bytes that a peer may hold, for dividing a device's memory among cases: its own inputs, separate
+ * from ours, and one and a half times our layer, since frameworks keep what backward passes need.
  */
 function estimatePeak(ours: number, { shape, direction = "forward" }: Problem): number {
   const { q, k, v, outputGradient } = inputShapes(shape);

@@ -1,5 +1,6 @@
 /**
- * A Python implementation as an entry of the registry: the same plan, the same inputs, the same checks.
+ * A Python implementation as an entry of the registry: the same plan, the same inputs, the same
+ * checks.
  *
  * @module
  */

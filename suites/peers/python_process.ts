@@ -14,7 +14,9 @@ export class PeerError extends Error {
   override readonly name = "PeerError";
 }
 
-/** A peer's module cannot be loaded on any machine. The message is one line with the line's number. */
+/**
+ * A peer's module cannot be loaded on any machine. The message is one line with the line's number.
+ */
 export class PeerModuleError extends PeerError {}
 
 /** One reply. */

@@ -1,6 +1,6 @@
 /**
- * A Python module that trains whole models, as the suite `training` asks for it. `training_run.py` is the
- * other end.
+ * A Python module that trains whole models, as the suite `training` asks for it. `training_run.py`
+ * is the other end.
  *
  * @module
  */
@@ -78,8 +78,8 @@ export function pythonTraining({ name, trains, open }: PythonTrainingOptions): T
 }
 
 /**
- * Bytes that a framework may hold without recompute: weights, gradients and moments in f32, what a layer
- * keeps for its backward pass, and the logits of some rows.
+ * Bytes that a framework may hold without recompute: weights, gradients and moments in f32, what a
+ * layer keeps for its backward pass, and the logits of some rows.
  */
 export function estimateTrainingBytes(model: Model): number {
   const { layers, width, ffn, vocabulary, rows, dtype } = model;

@@ -1,7 +1,7 @@
 /**
- * The PyTorch twin of our model, fed our weights and tokens: losses and gradients within what rounding
- * explains. Runs where `python3` (or `LIGHTHOUSE_TEST_PYTHON`) has torch and a CUDA device;
- * `LIGHTHOUSE_TORCH_DEVICE=cpu` takes the processor.
+ * The PyTorch twin of our model, fed our weights and tokens: losses and gradients within what
+ * rounding explains. Runs where `python3` (or `LIGHTHOUSE_TEST_PYTHON`) has torch and a CUDA
+ * device; `LIGHTHOUSE_TORCH_DEVICE=cpu` takes the processor.
  *
  * @module
  */
@@ -101,7 +101,9 @@ async function losses(
   return { ours: history.slice(-steps).map(({ loss }) => loss), theirs };
 }
 
-/** Gradients of the first batch: root mean square of the difference over that of ours, by parameter. */
+/**
+ * Gradients of the first batch: root mean square of the difference over that of ours, by parameter.
+ */
 async function gradientErrors(
   { model, twin, batches }: Parameters<Parameters<typeof withTwin>[2]>[0],
 ): Promise<[name: string, error: number][]> {

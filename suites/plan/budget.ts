@@ -10,7 +10,9 @@ import { membersOf, type PlannedCase, type PlannedGroup } from "./planned_case.t
 import { predictSeconds } from "./predict.ts";
 import type { CalibrationRecord } from "../result/result_schema.ts";
 
-/** Share of the spare time that one group may spend on further samples: cases come before samples. */
+/**
+ * Share of the spare time that one group may spend on further samples: cases come before samples.
+ */
 const SPARE_SHARE = 0.2;
 
 /** Share of a budget that is reserved for what comes after the groups. */
@@ -19,11 +21,16 @@ const RESERVED_SHARE = 0.15;
 /** Share of a budget below which a case or a group counts as light: many of them fit. */
 const LIGHT_SHARE = 0.05;
 
-/** Share of a budget, and seconds, that the rounds of any group may take, however tight the budget. */
+/**
+ * Share of a budget, and seconds, that the rounds of any group may take, however tight the budget.
+ */
 const MINIMUM_GROUP_SHARE = 0.005;
 const MINIMUM_GROUP_SECONDS = 1;
 
-/** Share of the time left that one case of a peer may take: other people's code may be arbitrarily slow. */
+/**
+ * Share of the time left that one case of a peer may take: other people's code may be arbitrarily
+ * slow.
+ */
 const PEER_SHARE = 0.5;
 
 /**
@@ -50,16 +57,16 @@ export class Budget {
   /** How many times slower the device was during calibration than it is now. */
   #slowness = 1;
   /**
-   * Wall-clock seconds of a submission beyond its work: submitting, polling. Learned from executions,
-   * separately for those of several submissions, each of which a host waits for.
+   * Wall-clock seconds of a submission beyond its work: submitting, polling. Learned from
+   * executions, separately for those of several submissions, each of which a host waits for.
    */
   readonly #overheads: { single?: number; several?: number } = {};
   /** What the first and the last case of each kind took besides their executions. */
   readonly #setups = new Map<string, { first: Setup; last: Setup }>();
 
   /**
-   * @param options `seconds` in all, of which `spent` are over; `always`: ids of cases that get their
-   * minimum even if nothing is left; `now` in seconds, for tests.
+   * @param options `seconds` in all, of which `spent` are over; `always`: ids of cases that get
+   * their minimum even if nothing is left; `now` in seconds, for tests.
    */
   constructor(options: {
     calibration: CalibrationRecord;
@@ -93,9 +100,9 @@ export class Budget {
   }
 
   /**
-   * Minimum time in seconds that every group may spend on samples. Early groups are the shortest, and the
-   * budget looks tightest to them: predictions have seen nothing yet, and checks have a fixed cost. A few
-   * milliseconds of further samples must not depend on that.
+   * Minimum time in seconds that every group may spend on samples. Early groups are the shortest,
+   * and the budget looks tightest to them: predictions have seen nothing yet, and checks have a
+   * fixed cost. A few milliseconds of further samples must not depend on that.
    */
   get minimumGroupSeconds(): number {
     const seconds = Math.max(MINIMUM_GROUP_SECONDS, MINIMUM_GROUP_SHARE * this.#seconds);
@@ -103,8 +110,9 @@ export class Budget {
   }
 
   /**
-   * Whether the minimum number of samples of a case fits while `reserve` seconds are kept back. A case that
-   * is promised samples may take at most half of the budget: the longest case must not be the only one.
+   * Whether the minimum number of samples of a case fits while `reserve` seconds are kept back. A
+   * case that is promised samples may take at most half of the budget: the longest case must not be
+   * the only one.
    */
   affords(entry: PlannedCase, options: { reserve: number; peer: boolean }): boolean {
     if (this.#always.has(entry.id)) return true;
@@ -120,15 +128,17 @@ export class Budget {
   }
 
   /**
-   * Whether the time left suffices for the rest of a case that ran once, judged by the device time of that
-   * execution. The host's overhead does not count: a host can stall.
+   * Whether the time left suffices for the rest of a case that ran once, judged by the device time
+   * of that execution. The host's overhead does not count: a host can stall.
    */
   canFinish(entry: PlannedCase): boolean {
     return this.#always.has(entry.id) ||
       this.predict(entry) * 2 * this.rounds.least <= Math.max(0, this.left);
   }
 
-  /** Rounds that a group is promised. It gets them before other groups get more than their minimum. */
+  /**
+   * Rounds that a group is promised. It gets them before other groups get more than their minimum.
+   */
   promisedRounds({ baseline, candidates }: PlannedGroup): number {
     const samples = [baseline, ...candidates].map((entry) => entry?.promisedSamples ?? 0);
     return Math.min(this.rounds.most, Math.ceil(Math.max(0, ...samples) / 2));
@@ -172,7 +182,9 @@ export class Budget {
     this.#slowness *= factor;
   }
 
-  /** Predicted wall-clock seconds of one execution: its own time and the cost of each submission. */
+  /**
+   * Predicted wall-clock seconds of one execution: its own time and the cost of each submission.
+   */
   executionSeconds(entry: PlannedCase): number {
     const seconds = this.predict(entry);
     const count = submissions(seconds);
@@ -181,8 +193,8 @@ export class Budget {
   }
 
   /**
-   * Learns from an execution how long the implementation takes against its prediction. A single slow
-   * execution at most doubles the prediction: a host can stall for seconds, a kernel does not.
+   * Learns from an execution how long the implementation takes against its prediction. A single
+   * slow execution at most doubles the prediction: a host can stall for seconds, a kernel does not.
    * Without `wallSeconds` nothing is learned about the cost of submissions.
    */
   learn(entry: PlannedCase, times: { seconds: number; wallSeconds?: number }): void {
@@ -244,9 +256,9 @@ export class Budget {
   }
 
   /**
-   * Predicted seconds of preparing and checking a case: what the last case of its kind took, adjusted by
-   * the measured cost per element for the difference in elements of K. For a kind that was not seen, the
-   * fixed part is the smallest of the other kinds.
+   * Predicted seconds of preparing and checking a case: what the last case of its kind took,
+   * adjusted by the measured cost per element for the difference in elements of K. For a kind that
+   * was not seen, the fixed part is the smallest of the other kinds.
    */
   setupSeconds(entry: PlannedCase): number {
     const { forward, gradients } = CHECK_SECONDS_PER_ELEMENT;
@@ -274,8 +286,8 @@ export class Budget {
   }
 
   /**
-   * Seconds to reserve for cases that come after all groups, so that the heaviest group does not take
-   * them: what they need, up to a share of the whole budget.
+   * Seconds to reserve for cases that come after all groups, so that the heaviest group does not
+   * take them: what they need, up to a share of the whole budget.
    */
   reserve(cases: readonly PlannedCase[]): number {
     const needed = cases.reduce((sum, entry) => sum + this.caseSeconds(entry, 2), 0);
@@ -283,10 +295,10 @@ export class Budget {
   }
 
   /**
-   * Seconds that a case must leave to others in order to run. A light case leaves none. A case with promised
-   * samples leaves later light groups their time. Any other case leaves what all later, lighter groups need
-   * and what is reserved for the cases `after` all groups: one long context must not displace many short
-   * ones.
+   * Seconds that a case must leave to others in order to run. A light case leaves none. A case with
+   * promised samples leaves later light groups their time. Any other case leaves what all later,
+   * lighter groups need and what is reserved for the cases `after` all groups: one long context
+   * must not displace many short ones.
    */
   reserveFor(
     entry: PlannedCase,
@@ -315,7 +327,9 @@ export class Budget {
       : this.groupSeconds(group, least);
   }
 
-  /** Seconds of the rounds of a group whose cases are prepared: two samples of each case per round. */
+  /**
+   * Seconds of the rounds of a group whose cases are prepared: two samples of each case per round.
+   */
   #roundsSeconds(group: PlannedGroup, rounds: number): number {
     return membersOf(group).reduce(
       (sum, entry) => sum + 2 * rounds * this.executionSeconds(entry),
@@ -324,9 +338,9 @@ export class Budget {
   }
 
   /**
-   * Seconds that the rounds of a group may take whose cases are prepared: the minimum, or the promised
-   * samples if they fit, and at most a fifth of the spare time once all later groups that still fit have
-   * what they need and `kept` seconds are reserved.
+   * Seconds that the rounds of a group may take whose cases are prepared: the minimum, or the
+   * promised samples if they fit, and at most a fifth of the spare time once all later groups that
+   * still fit have what they need and `kept` seconds are reserved.
    */
   allowance(group: PlannedGroup, later: readonly PlannedGroup[], kept = 0): number {
     const { least, most } = this.rounds;

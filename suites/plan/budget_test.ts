@@ -174,7 +174,8 @@ Deno.test("Budget: a promised case may take half of the budget, and light groups
     course: { executions: 7, leastSeconds: 3.5, inFlight: true },
   }];
   const reserve = (of: PlannedCase) => budget.reserveFor(of, { later: [light, middle], after });
-  // Five seconds are light, and reserve nothing; a promised case leaves the light groups their time.
+  // Five seconds are light, and reserve nothing; a promised case leaves the light groups their
+  // time.
   assert.equal(reserve(fakeCase("light too", 1)), 0);
   about(reserve(entry), 3);
   // Any other case leaves all lighter groups their time, and the reserve for the end.

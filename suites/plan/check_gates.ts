@@ -11,8 +11,8 @@ import { findImplementation, type Measurable } from "./measurable.ts";
 import { caseId, type PlannedCase, withDirection } from "./planned_case.ts";
 
 /**
- * The smallest problem that runs the same code as `problem`, and for which a float64 reference of the
- * whole output is cheap enough.
+ * The smallest problem that runs the same code as `problem`, and for which a float64 reference of
+ * the whole output is cheap enough.
  */
 export function checkProblem(
   problem: Problem,
@@ -24,8 +24,8 @@ export function checkProblem(
 }
 
 /**
- * Attaches to each case the check that it waits for. If the grid checks both passes anywhere, the forward
- * pass is not checked alone.
+ * Attaches to each case the check that it waits for. If the grid checks both passes anywhere, the
+ * forward pass is not checked alone.
  */
 export function attachCheckGates(
   cases: readonly PlannedCase[],

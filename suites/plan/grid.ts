@@ -50,7 +50,8 @@ export function startPlanning(
   return {
     ...planning,
     options,
-    // Made when a suite asks: training has cases of its own, and the grid of a profile takes a second.
+    // Made when a suite asks: training has cases of its own, and the grid of a profile takes a
+    // second.
     get grid() {
       return grid ??= gridPoints(planning);
     },
@@ -128,7 +129,9 @@ function gridPoints(planning: Omit<Planning, "options" | "grid">): PlannedCase[]
   return [...cases.values()];
 }
 
-/** A shape with each number of key heads; as many as heads is the default, which shapes leave out. */
+/**
+ * A shape with each number of key heads; as many as heads is the default, which shapes leave out.
+ */
 function withKeyHeads(
   shape: Omit<AttentionShape, "kvHeads">,
   kvHeads: readonly number[] | undefined,

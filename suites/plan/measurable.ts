@@ -1,6 +1,7 @@
 /**
- * What the suites measure: an implementation whose results can be read row by row, wherever they are
- * stored. Those of `kernels/` leave tensors on the WebGPU device; a peer may compute in another process.
+ * What the suites measure: an implementation whose results can be read row by row, wherever they
+ * are stored. Those of `kernels/` leave tensors on the WebGPU device; a peer may compute in another
+ * process.
  *
  * @module
  */
@@ -38,7 +39,10 @@ export interface RemoteTensor extends TensorShape {
   readonly label: string;
   /** Rows `first … first + count - 1` of one head, as `[count, dim]`. */
   readonly readRows: (range: RowRange) => Promise<Float32Array>;
-  /** Digest and count of non-finite elements, as `inspectTensor` computes them for the same elements. */
+  /**
+   * Digest and count of non-finite elements, as `inspectTensor` computes them for the same
+   * elements.
+   */
   readonly inspect: () => Promise<Inspection>;
 }
 
@@ -176,8 +180,8 @@ export function inspectRows(gpu: Gpu, rows: Rows): Promise<Inspection> {
 }
 
 /**
- * Names with `*` replaced by all implementations of ours without a role, and `family:NAME` by those of a
- * family.
+ * Names with `*` replaced by all implementations of ours without a role, and `family:NAME` by those
+ * of a family.
  *
  * @example
  * ```ts

@@ -9,7 +9,9 @@ import type { ImplementationPlan } from "../../kernels/implementation.ts";
 /** Share of the device's memory that a case may take; the rest is for the system and the driver. */
 const MEMORY_SHARE = 0.9;
 
-/** Share of the machine's memory that a case may take if the device may have no memory of its own. */
+/**
+ * Share of the machine's memory that a case may take if the device may have no memory of its own.
+ */
 const SYSTEM_MEMORY_SHARE = 0.5;
 
 /** What is known about a device's memory, in bytes. */

@@ -1,6 +1,6 @@
 /**
- * The memory plan of cases, without running or allocating anything: every buffer with its bytes, the
- * peak, the minimum that inputs and outputs take, and whether it fits.
+ * The memory plan of cases, without running or allocating anything: every buffer with its bytes,
+ * the peak, the minimum that inputs and outputs take, and whether it fits.
  *
  * @module
  */

@@ -13,7 +13,8 @@ Deno.test("both directions of every implementation fit an H100 at 512K in f16", 
   assert.equal(cases.length, 2 * (1 + 3 + 3 + 3 + 3 + 2 + 2 + 2));
   for (const { name, buffers, peakBytes, leastBytes, fits, reason } of cases) {
     if (reason) {
-      // As many random blocks, or tokens, as would match Lighthouse here; queries of 16 blocks each.
+      // As many random blocks, or tokens, as would match Lighthouse here; queries of 16 blocks
+      // each.
       assert.ok(
         [
           "plan bigbird: randomBlocks 140 exceeds the limit of 32",

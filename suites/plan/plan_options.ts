@@ -41,8 +41,8 @@ export interface PlanOptions {
   /** Options of single suites, by the suite's name: `{ retrieval: { trials: 100 } }`. */
   settings?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /**
-   * Ignores options of implementations that the run does not have, which results of earlier versions
-   * may name. Default false: they are refused.
+   * Ignores options of implementations that the run does not have, which results of earlier
+   * versions may name. Default false: they are refused.
    */
   ignoreUnused?: boolean;
   /** Names of registered peers to measure beside the rest. */

@@ -61,19 +61,29 @@ export interface PlannedCase {
   readonly skip?: string;
   /** Its time is predicted and not measured. */
   readonly predictedOnly?: boolean;
-  /** Samples that it gets before other cases get more than their minimum, if the budget has room. */
+  /**
+   * Samples that it gets before other cases get more than their minimum, if the budget has room.
+   */
   readonly promisedSamples?: number;
-  /** Cases of one name run at one rate, from which their times are predicted. Default: the implementation. */
+  /**
+   * Cases of one name run at one rate, from which their times are predicted. Default: the
+   * implementation.
+   */
   readonly rate?: string;
   /** Executions besides its samples. Default: warm-up, and its stages timed separately. */
   readonly course?: Course;
-  /** Id of the check that must pass first; absent for checks and for cases that check themselves. */
+  /**
+   * Id of the check that must pass first; absent for checks and for cases that check themselves.
+   */
   readonly gate?: string;
   /** Direction of that check: one that runs both passes checks the forward pass too. */
   readonly gateDirection?: Direction;
 }
 
-/** Cases that are measured together; each candidate is interleaved with the baseline, if there is one. */
+/**
+ * Cases that are measured together; each candidate is interleaved with the baseline, if there is
+ * one.
+ */
 export interface PlannedGroup {
   readonly baseline?: PlannedCase;
   readonly candidates: readonly PlannedCase[];
@@ -97,8 +107,8 @@ export interface CasePlanning {
 }
 
 /**
- * The cases of one implementation at one shape: all combinations of the values of its options, or its
- * presets where the grid has none of them.
+ * The cases of one implementation at one shape: all combinations of the values of its options, or
+ * its presets where the grid has none of them.
  *
  * @param options `firstPreset`: of several presets the first alone. Default: all.
  */
@@ -176,8 +186,8 @@ export function planCase(
 }
 
 /**
- * Stable identity of a case: `latency/dense/forward/N8192-H8-d128-f16`; for a point of the grid, which
- * has no suite yet, without the first part.
+ * Stable identity of a case: `latency/dense/forward/N8192-H8-d128-f16`; for a point of the grid,
+ * which has no suite yet, without the first part.
  */
 export function caseId(
   entry: {
@@ -193,8 +203,8 @@ export function caseId(
 }
 
 /**
- * The part of a case id that describes the layer: `N8192-H8-d128-f16-L3-p4-k128`, with key heads of their own
- * number `N8192-H8-kv2-d128-f16`.
+ * The part of a case id that describes the layer: `N8192-H8-d128-f16-L3-p4-k128`, with key heads of
+ * their own number `N8192-H8-kv2-d128-f16`.
  */
 export function problemId(
   { shape, options = {} }: Problem,

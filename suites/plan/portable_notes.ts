@@ -1,6 +1,6 @@
 /**
- * Reports which attention of a run does not use matrix units, and why: on a stack that is chosen for them,
- * a slow number must not be mistaken for theirs.
+ * Reports which attention of a run does not use matrix units, and why: on a stack that is chosen
+ * for them, a slow number must not be mistaken for theirs.
  *
  * @module
  */

@@ -11,8 +11,8 @@ const ASSUMED_SHARE = 0.15;
 
 /**
  * Predicted seconds of one execution: arithmetic at a share of the measured f32 rate,
- * bytes at half of the measured copy rate, and each stage's pass. `scale` is how long earlier cases of
- * the same implementation took relative to their own prediction.
+ * bytes at half of the measured copy rate, and each stage's pass. `scale` is how long earlier cases
+ * of the same implementation took relative to their own prediction.
  */
 export function predictSeconds(
   plan: Pick<ImplementationPlan, "stages">,

@@ -73,9 +73,9 @@ export const profileBase = z.object({
   /** The longest of these contexts in a direction, if that differs from the longest of all. */
   longest: z.partialRecord(z.enum(DIRECTIONS), count).optional(),
   /**
-   * The context whose layers are timed first, in every direction and with any number of key heads; the
-   * others follow in growing order. A budget that ends early keeps them. Default: contexts of the forward
-   * pass come first, and the lightest of them.
+   * The context whose layers are timed first, in every direction and with any number of key heads;
+   * the others follow in growing order. A budget that ends early keeps them. Default: contexts of
+   * the forward pass come first, and the lightest of them.
    */
   firstContext: count.optional(),
   heads: list(count),
@@ -147,8 +147,8 @@ export function loadProfile(name: string): Profile {
 }
 
 /**
- * The value that a rule gives at a context: its share of N, rounded to a multiple of what the option is
- * a multiple of, and at least the option's least value.
+ * The value that a rule gives at a context: its share of N, rounded to a multiple of what the
+ * option is a multiple of, and at least the option's least value.
  *
  * @example
  * ```ts

@@ -27,8 +27,8 @@ export interface TrainingRequest {
   /** File of our model before its first step, as `saveCheckpoint` writes it. */
   readonly checkpoint: string;
   /**
-   * File of u32 little-endian `[batches, accumulate · batch, N + 1]`: each sequence with the token after
-   * its last. Step i trains on batch i modulo `batches`, as ours does.
+   * File of u32 little-endian `[batches, accumulate · batch, N + 1]`: each sequence with the token
+   * after its last. Step i trains on batch i modulo `batches`, as ours does.
    */
   readonly tokens: string;
   /** Batches in that file. */
@@ -49,7 +49,9 @@ export interface PeerStep {
   readonly peakBytes?: number;
 }
 
-/** A model of a peer; it has run once without an update, so that its first step is an ordinary one. */
+/**
+ * A model of a peer; it has run once without an update, so that its first step is an ordinary one.
+ */
 export interface PeerModel {
   /** What readers should know, one line each: `attention through FLASH_ATTENTION, …`. */
   readonly notes?: readonly string[];

@@ -1,6 +1,6 @@
 /**
- * Synthetic cases and cells of sparse attentions for tests of the renderers: every number comes from a
- * formula, none was measured.
+ * Synthetic cases and cells of sparse attentions for tests of the renderers: every number comes
+ * from a formula, none was measured.
  */
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { caseRecord, withSamples } from "../plan/case_record.ts";
@@ -21,7 +21,10 @@ const TOKENS = {
 /** FLOP per second of each family. */
 const RATE = 2e13;
 
-/** Adds every sparse attention with all presets at two contexts in two directions, and their needles. */
+/**
+ * Adds every sparse attention with all presets at two contexts in two directions, and their
+ * needles.
+ */
 export function addRivals(result: Result): Result {
   const device: PlannedDevice = { ...ASSUMED_DEVICE, deviceMemoryBytes: 80 * 2 ** 30 };
   const planning = { device, dtype: "f16", registry: IMPLEMENTATIONS } as const;

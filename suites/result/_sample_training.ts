@@ -106,7 +106,9 @@ export function sampleStep(
   };
 }
 
-/** A result with these steps and the ratios of each dense one over the Lighthouse steps after it. */
+/**
+ * A result with these steps and the ratios of each dense one over the Lighthouse steps after it.
+ */
 export function withTraining(
   result: Result,
   steps: readonly SampleStep[],

@@ -71,8 +71,8 @@ export function modelKey(name: string): string {
 }
 
 /**
- * A device's name as readers know it: Dawn writes a card's name as `nvidia-h100-80gb-hbm3`, its driver
- * as `NVIDIA H100 80GB HBM3`.
+ * A device's name as readers know it: Dawn writes a card's name as `nvidia-h100-80gb-hbm3`, its
+ * driver as `NVIDIA H100 80GB HBM3`.
  */
 export function readableName(name: string): string {
   return /^nvidia(-[a-z0-9]+)+$/.test(name) ? name.replaceAll("-", " ").toUpperCase() : name;
@@ -91,8 +91,8 @@ export function withoutBrackets(text: string): string {
 }
 
 /**
- * The most informative of an adapter's fields: its description, unless that is the driver's version, as
- * with Dawn, and another field has a name.
+ * The most informative of an adapter's fields: its description, unless that is the driver's
+ * version, as with Dawn, and another field has a name.
  */
 function nameOf({ adapter: { description, device, architecture, vendor }, driver }: DeviceParts) {
   const versions = driver?.match(/\d+(\.\d+)+/g) ?? [];

@@ -15,7 +15,9 @@ export const RESULT_FILE_LIMIT_BYTES = 64 * 2 ** 20;
 /** Deepest nesting of a result file; those of the bench stay below ten. */
 const DEPTH_LIMIT = 100;
 
-/** Most objects and arrays of a result file. A paper-profile run with all samples has some 6,000. */
+/**
+ * Most objects and arrays of a result file. A paper-profile run with all samples has some 6,000.
+ */
 const CONTAINER_LIMIT = 2_000_000;
 
 /** A result file that cannot be used, in one line that names the file and the reason. */
@@ -140,7 +142,10 @@ function checkVersion(version: unknown, path: string): void {
   throw new ResultFileError(path, `unknown schemaVersion ${shown}, expected ${SCHEMA_VERSION}`);
 }
 
-/** Deepest nesting of a JSON text, and its number of objects and arrays; brackets in strings are text. */
+/**
+ * Deepest nesting of a JSON text, and its number of objects and arrays; brackets in strings are
+ * text.
+ */
 function measureNesting(text: string): { depth: number; count: number } {
   let [level, depth, count] = [0, 0, 0];
   for (let i = 0; i < text.length; i++) {

@@ -1,6 +1,6 @@
 /**
- * What a suite declares about its records: how they are read, joined and compared. Merging, replaying, the
- * gate and the site use it and name no suite.
+ * What a suite declares about its records: how they are read, joined and compared. Merging,
+ * replaying, the gate and the site use it and name no suite.
  *
  * @module
  */
@@ -39,20 +39,20 @@ export interface SuiteRecord {
    */
   readonly layers?: boolean;
   /**
-   * Its cases are the points of the configuration's grid of layers, so that each axis shows whether a
-   * run was to measure a case. Default false.
+   * Its cases are the points of the configuration's grid of layers, so that each axis shows whether
+   * a run was to measure a case. Default false.
    */
   readonly grid?: boolean;
   /**
-   * Keys of a configuration that decide which cases exist, besides the suite and the implementation.
-   * Default: all keys that decide any.
+   * Keys of a configuration that decide which cases exist, besides the suite and the
+   * implementation. Default: all keys that decide any.
    */
   readonly plannedBy?: readonly string[];
   /** Samples that the gate compares, of a case that ran. Default: those of the record. */
   readonly samples?: (record: CaseRecord) => readonly Sample[];
   /**
-   * Fields that must be equal in two runs with the same inputs on the same adapter, besides cost, digests
-   * and error bounds; for cases that ran. Default: none.
+   * Fields that must be equal in two runs with the same inputs on the same adapter, besides cost,
+   * digests and error bounds; for cases that ran. Default: none.
    */
   readonly exact?: (record: CaseRecord) => Readonly<Record<string, unknown>>;
   readonly part?: SuitePart;

@@ -16,7 +16,9 @@ import type { ImplementationRecord } from "./result_schema.ts";
 
 type Json = Record<string, unknown>;
 
-/** Upgrades a parsed file of any known version to the current one; others are returned unchanged. */
+/**
+ * Upgrades a parsed file of any known version to the current one; others are returned unchanged.
+ */
 export function upgradeResult(file: unknown): unknown {
   if (!isObject(file)) return file;
   if (file.schemaVersion === 2) return complete(file);
@@ -27,7 +29,10 @@ export function upgradeResult(file: unknown): unknown {
   return { ...file, schemaVersion: 2, implementations, environment, cases };
 }
 
-/** A file of version 2 with what some of them were written without: the device, and descriptors of cases. */
+/**
+ * A file of version 2 with what some of them were written without: the device, and descriptors of
+ * cases.
+ */
 function complete(file: Json): Json {
   const { environment, implementations, cases } = file;
   const withoutDevice = isObject(environment) && !("device" in environment);
@@ -53,7 +58,10 @@ function withDevice(environment: unknown): unknown {
   return parsed.success ? { ...parsed.data, device: deviceRecord(parsed.data) } : environment;
 }
 
-/** Descriptors of the implementations of the cases: this version's, and those of peers from their cases. */
+/**
+ * Descriptors of the implementations of the cases: this version's, and those of peers from their
+ * cases.
+ */
 function describe(cases: readonly unknown[]): ImplementationRecord[] {
   const found = new Map<string, ImplementationRecord>();
   for (const record of cases.filter(isObject)) {

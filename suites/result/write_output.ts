@@ -29,8 +29,8 @@ export interface FileClaim extends Claim {
   /**
    * Writes the whole file, and then releases the claim.
    *
-   * @throws {OutputError} when it cannot be written, or another process created it meanwhile and `force`
-   * was not given. An existing file is unchanged then.
+   * @throws {OutputError} when it cannot be written, or another process created it meanwhile and
+   * `force` was not given. An existing file is unchanged then.
    */
   write(text: string): Promise<void>;
 }
@@ -62,8 +62,8 @@ export async function refuseOverwrite(
 }
 
 /**
- * Claims a file for this process before any work: nothing is in the way, its folder accepts files, and
- * no other process is about to write it.
+ * Claims a file for this process before any work: nothing is in the way, its folder accepts files,
+ * and no other process is about to write it.
  *
  * @throws {OutputError} one line, when it cannot be claimed.
  */
@@ -105,8 +105,8 @@ export async function tryClaimFile(
 }
 
 /**
- * Claims a folder for this process, and creates it if it is missing. A process that writes into a folder
- * over some time holds it, so that two runs never share one.
+ * Claims a folder for this process, and creates it if it is missing. A process that writes into a
+ * folder over some time holds it, so that two runs never share one.
  *
  * @returns undefined when another process has it.
  * @throws {OutputError} one line, when it cannot be created or written to.

@@ -1,6 +1,7 @@
 /**
- * The test of a trained model in a run: one case for each context, with one needle or with keys, so that it
- * is resumed, sharded, merged and gated like any other. The cells are in the result's `retrieval.checkpoint`.
+ * The test of a trained model in a run: one case for each context, with one needle or with keys, so
+ * that it is resumed, sharded, merged and gated like any other. The cells are in the result's
+ * `retrieval.checkpoint`.
  *
  * @module
  */

@@ -22,7 +22,10 @@ const FIXTURES = fileURLToPath(new URL("../../fixtures", import.meta.url));
 
 const SHIPPED = `${FIXTURES}/checkpoints/needle-norm-seed-1.safetensors`;
 
-/** Difference of the two largest logits below which rounding could decide: f16 moves them by 0.0054 at most. */
+/**
+ * Difference of the two largest logits below which rounding could decide: f16 moves them by 0.0054
+ * at most.
+ */
 const NEAR_TIE = 0.1;
 
 function testing(own: NeedleOptions, options: SuiteOptions = {}): SuiteOptions {

@@ -1,8 +1,8 @@
 /**
- * What the last query of a sparse layer attends to, from its logits: all that a needle test needs of the
- * layer. Scores of blocks are products with means of keys, which are means of logits; an index ranks tokens
- * by the query and the keys themselves (one head, weight 1), so its scores are the logits above zero. The
- * rules are those that checks hold the kernels against.
+ * What the last query of a sparse layer attends to, from its logits: all that a needle test needs
+ * of the layer. Scores of blocks are products with means of keys, which are means of logits; an
+ * index ranks tokens by the query and the keys themselves (one head, weight 1), so its scores are
+ * the logits above zero. The rules are those that checks hold the kernels against.
  *
  * @module
  */
@@ -17,7 +17,9 @@ export interface AttendedKeys extends Omit<LastQuery, "weights"> {
   readonly weights: Float64Array;
 }
 
-/** Whether {@linkcode attendedKeys} can tell what the last query of an implementation attends to. */
+/**
+ * Whether {@linkcode attendedKeys} can tell what the last query of an implementation attends to.
+ */
 export function tellsLastQuery(
   { visible, selector, tokens, lastQuery }: Pick<
     Implementation,
@@ -30,7 +32,8 @@ export function tellsLastQuery(
 /**
  * The keys of the last query of one trial.
  *
- * @param options `logits`: of all rows, scaled; `trial`: the head, for patterns that differ by head.
+ * @param options `logits`: of all rows, scaled; `trial`: the head, for patterns that differ by
+ * head.
  * @throws {RangeError} one line, where the implementation cannot compute the problem.
  *
  * @example
@@ -92,7 +95,9 @@ function spansOf(
   return spansOfRows(largestOf(own, { count: width }).map((at) => candidates[at]));
 }
 
-/** Blocks that an index keeps for the last query: the first, its own, and the best means between. */
+/**
+ * Blocks that an index keeps for the last query: the first, its own, and the best means between.
+ */
 function keptBlocks(
   logits: ArrayLike<number>,
   { blockRows, blockCount }: { readonly blockRows: number; readonly blockCount: number },

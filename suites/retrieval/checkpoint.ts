@@ -4,8 +4,8 @@
  * A checkpoint is one JSON document. Token embeddings E `[V, m]`; layers that each add
  * softmax(Q·Kᵀ/√d)·V·W_o to the residual stream, causal, H heads of dimension d, with W_q, W_k, W_v
  * `[m, H·d]` and W_o `[H·d, m]`; logits x·U, U `[m, V]`. Matrices are row after row, as lists of
- * numbers. Text is split into tokens from the left, the longest token first. There are no positions and
- * no normalisation: a richer model implements {@linkcode NeedleModel} itself.
+ * numbers. Text is split into tokens from the left, the longest token first. There are no positions
+ * and no normalisation: a richer model implements {@linkcode NeedleModel} itself.
  *
  * @module
  */

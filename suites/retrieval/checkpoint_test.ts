@@ -11,8 +11,8 @@ const TOKENS = [...CHARACTERS, ...NEEDLES];
  * One layer, one head. Dimensions 0 to 9: which digit a token answers with; 10: is a needle; 11: is
  * the question. The question looks for needles (logit `sharpness`, all other tokens 0) and copies
  * their digit: mass on the needle is e^s / (e^s + n - 1), so s > ln(n) makes the needle's digit the
- * largest. With sharpness 0 it copies the average of the filler, the same for all ten digits but for
- * one token in n.
+ * largest. With sharpness 0 it copies the average of the filler, the same for all ten digits but
+ * for one token in n.
  */
 function handMade(sharpness: number): Checkpoint {
   const dim = 12;

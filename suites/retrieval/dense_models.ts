@@ -1,6 +1,6 @@
 /**
- * A trained model at whatever context a text has: models of other contexts with its weights, every layer
- * dense.
+ * A trained model at whatever context a text has: models of other contexts with its weights, every
+ * layer dense.
  *
  * @module
  */
@@ -31,7 +31,8 @@ export class DenseModels {
   readonly #tokens = new Map<string, Uint32Array>();
 
   /**
-   * @param options of a model; a batch at other contexts has about as many tokens as one of its own.
+   * @param options of a model; a batch at other contexts has about as many tokens as one of its
+   * own.
    * @param fill writes the weights into a new model, and again when {@linkcode refill} is called.
    */
   constructor(
@@ -52,7 +53,8 @@ export class DenseModels {
   /**
    * The model of a context.
    *
-   * @param count sequences to come: a new model takes them in batches of one size. Default: any number.
+   * @param count sequences to come: a new model takes them in batches of one size. Default: any
+   * number.
    */
   async at(context: number, count = Infinity): Promise<TrainingModel> {
     let model = this.#models.get(context);
@@ -75,7 +77,8 @@ export class DenseModels {
   /**
    * The model as the needle test sees it; its tokens are bytes.
    *
-   * @param options `onBatch` is called with the batches done and all of them, for each length of text.
+   * @param options `onBatch` is called with the batches done and all of them, for each length of
+   * text.
    */
   needleModel(name: string, options: AnswerOptions = {}): NeedleModel {
     const digitLogitsOf = (texts: readonly string[]) => this.#answer(texts, options);

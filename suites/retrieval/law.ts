@@ -2,9 +2,10 @@
  * The laws that the mechanism test must follow: how a needle of logit margin μ performs among N - 1
  * distractors whose logits are independent unit normals.
  *
- * Model: the needle's logit is x = μ + ε with ε unit normal, distractor j's is l_j, unit normal. The
- * needle's value is a code of norm σ√d, one of ten orthogonal ones; each distractor's value has d
- * independent components of variance σ². The output of the last row is decoded by the nearest code.
+ * Model: the needle's logit is x = μ + ε with ε unit normal, distractor j's is l_j, unit normal.
+ * The needle's value is a code of norm σ√d, one of ten orthogonal ones; each distractor's value has
+ * d independent components of variance σ². The output of the last row is decoded by the nearest
+ * code.
  *
  * With D = Σ e^{l_j} and Q = Σ e^{2 l_j} over the distractors, the needle's attention mass is
  * e^x / (e^x + D), and its code's projection stands √d·e^x / √Q standard deviations of the noise
@@ -131,7 +132,9 @@ export function denseLaw(model: NeedleModel & { headDim: number }): DenseLaw {
   return { largest: largestLogitLaw(model), mass: massLaw(model), accuracy: accuracyLaw(model) };
 }
 
-/** Variance of the square of a `pcg-sum4` value, in units of its squared variance: 2 + κ, κ = -0.3. */
+/**
+ * Variance of the square of a `pcg-sum4` value, in units of its squared variance: 2 + κ, κ = -0.3.
+ */
 const SQUARE_VARIANCE = 1.7;
 
 /**
@@ -139,9 +142,10 @@ const SQUARE_VARIANCE = 1.7;
  * for the norm scorer to keep it in half of the cases.
  *
  * A tile holds N/T rows, T = K/128, and keeps the 64 windows with the largest key norms, on
- * every level. So a needle survives roughly when fewer than 64 of its tile's rows have a larger norm:
- * its norm must be the quantile 1 - 64·T/N = 1 - K/(2N) of the norms. Squared norms are taken as
- * chi-squared (Wilson and Hilferty) with the variance that sums of squares of `pcg-sum4` values have.
+ * every level. So a needle survives roughly when fewer than 64 of its tile's rows have a larger
+ * norm: its norm must be the quantile 1 - 64·T/N = 1 - K/(2N) of the norms. Squared norms are taken
+ * as chi-squared (Wilson and Hilferty) with the variance that sums of squares of `pcg-sum4` values
+ * have.
  */
 export function salienceLaw({ ratio, headDim }: { ratio: number; headDim: number }): number {
   const z = normalQuantile(1 - ratio / 2);
@@ -157,9 +161,9 @@ export interface LogitMoments {
 }
 
 /**
- * Exact moments for keys of `pcg-sum4` values: a value is the sum of four numbers uniform on [-1, 1],
- * whose moment generating function is sinh(t)/t, so E e^{sl} = Π (sinh(s·q_c/√d) / (s·q_c/√d))⁴.
- * Close to e^{s²/2}.
+ * Exact moments for keys of `pcg-sum4` values: a value is the sum of four numbers uniform on [-1,
+ * 1], whose moment generating function is sinh(t)/t, so E e^{sl} = Π (sinh(s·q_c/√d) /
+ * (s·q_c/√d))⁴. Close to e^{s²/2}.
  */
 export function logitMoments(query: ArrayLike<number>): LogitMoments {
   const moment = (s: number) => {

@@ -1,6 +1,6 @@
 /**
- * The retrieval suite's measurements: whether the mechanism finds a needle and carries its value. No
- * trained model is used; attention runs over synthetic Q, K, V whose laws are known.
+ * The retrieval suite's measurements: whether the mechanism finds a needle and carries its value.
+ * No trained model is used; attention runs over synthetic Q, K, V whose laws are known.
  *
  * @module
  */
@@ -353,8 +353,8 @@ function plainOutcomes(
 }
 
 /**
- * The count-th smallest of pcg(row + seed) over all rows. Rows up to it are a random choice of exactly
- * that many, since pcg is one to one.
+ * The count-th smallest of pcg(row + seed) over all rows. Rows up to it are a random choice of
+ * exactly that many, since pcg is one to one.
  */
 export function smallestHash(seed: number, options: { rows: number; count: number }): number {
   const { rows, count } = options;

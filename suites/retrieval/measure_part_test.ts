@@ -292,7 +292,8 @@ Deno.test("measurePart: counts add up, laws hold, needles survive when they must
     await assert.rejects(measurePart(gpu, parts[0], { ...options, signal: controller.signal }), {
       name: "AbortError",
     });
-    // The time runs out after two settings: their cells are kept, and the missing ones are reported.
+    // The time runs out after two settings: their cells are kept, and the missing ones are
+    // reported.
     let asked = 0;
     const broke = await measurePart(gpu, parts[0], { ...options, late: () => ++asked > 3 });
     assert.match(broke.cut!, /\d+ of \d+ settings times batches left out/);

@@ -1,10 +1,11 @@
 /**
- * The interface for trained models: a digit passkey in alphanumeric filler, read at the last position.
+ * The interface for trained models: a digit passkey in alphanumeric filler, read at the last
+ * position.
  *
- * Protocol (the paper's Fig. 4): random alphanumeric characters; at the given depth the needle `=d`;
- * the prompt ends with the question `=`. The answer is the digit, of ten, whose token has the largest
- * logit at the last position. Each cell is the mean over the ten digits; chance is 10 %. Paper:
- * depths 0, 15, 30, 50, 70, 85, 100 %, contexts 4K to 96K characters.
+ * Protocol (the paper's Fig. 4): random alphanumeric characters; at the given depth the needle
+ * `=d`; the prompt ends with the question `=`. The answer is the digit, of ten, whose token has the
+ * largest logit at the last position. Each cell is the mean over the ten digits; chance is 10 %.
+ * Paper: depths 0, 15, 30, 50, 70, 85, 100 %, contexts 4K to 96K characters.
  *
  * A model is anything that gives logits for a text; `checkpoint.ts` makes one from a file, and
  * `trained_weights.ts` from the weights of a model that `train` kept.
@@ -99,11 +100,12 @@ export function needlePrompt(
 }
 
 /**
- * A prompt of exactly `context` characters with several needles `K:d`, whose keys K are distinct letters.
- * The one that is asked for lies at the depth, the others anywhere; the prompt ends with its `K:`.
+ * A prompt of exactly `context` characters with several needles `K:d`, whose keys K are distinct
+ * letters. The one that is asked for lies at the depth, the others anywhere; the prompt ends with
+ * its `K:`.
  *
- * @throws {UsageError} when the context is too short, the depth is not a percentage, or there are more
- * keys than letters.
+ * @throws {UsageError} when the context is too short, the depth is not a percentage, or there are
+ * more keys than letters.
  *
  * @example
  * ```ts

@@ -1,7 +1,7 @@
 /**
- * The retrieval suite's share of a run: one case for each part of its plan, so that a run of it can be
- * resumed, sharded, merged, replayed and gated like any other. The cells are in the result's field
- * `retrieval`.
+ * The retrieval suite's share of a run: one case for each part of its plan, so that a run of it can
+ * be resumed, sharded, merged, replayed and gated like any other. The cells are in the result's
+ * field `retrieval`.
  *
  * @module
  */
@@ -64,8 +64,8 @@ export function checkRetrievalOptions(
  * The suite's share of a run, undefined if it has none: the suite is not part of the run, or the
  * profile names it and the options define another grid without naming it.
  *
- * The layer takes the first of the given levels, pooling factors and budgets. If the suite runs alone, a
- * budget of seconds is all its own; with other suites, each has its profile's share of it.
+ * The layer takes the first of the given levels, pooling factors and budgets. If the suite runs
+ * alone, a budget of seconds is all its own; with other suites, each has its profile's share of it.
  *
  * @throws {UsageError} one line that names the value and the limit.
  */
@@ -104,7 +104,9 @@ export function retrievalIdentity(
   return { ...identity, dtype };
 }
 
-/** Rows that the arms of a part read in one trial; for a quadratic scorer, the pairs that it forms. */
+/**
+ * Rows that the arms of a part read in one trial; for a quadratic scorer, the pairs that it forms.
+ */
 export function weightOf({ context, settings }: PartPlan): number {
   return settings.reduce((sum, { arms }) =>
     sum + arms.reduce((rows, { lighthouse }) => {

@@ -40,8 +40,9 @@ export interface RowEdit {
   /** Added to the row's logit for the last query. */
   readonly margin: number;
   /**
-   * Norm of the key in units of σ√d, reached by scaling the component orthogonal to the last query; the
-   * component along it, and so the logit, is unchanged. Absent: the generated orthogonal component.
+   * Norm of the key in units of σ√d, reached by scaling the component orthogonal to the last query;
+   * the component along it, and so the logit, is unchanged. Absent: the generated orthogonal
+   * component.
    */
   readonly salience?: number;
   /** Replaces the value by this digit's code, of norm σ√d. */
@@ -98,7 +99,9 @@ function codesOf(headDim: number): Float64Array[] {
   return known;
 }
 
-/** The digit whose code is nearest to an output row: all norms are equal, so the largest projection. */
+/**
+ * The digit whose code is nearest to an output row: all norms are equal, so the largest projection.
+ */
 export function decodeDigit(output: ArrayLike<number>): number {
   const all = codesOf(output.length);
   let best = 0;

@@ -1,5 +1,6 @@
 /**
- * How much of the retrieval suite a run covers: its section of a profile, and how options change it.
+ * How much of the retrieval suite a run covers: its section of a profile, and how options change
+ * it.
  *
  * @module
  */
@@ -53,8 +54,8 @@ export const retrievalSection = z.strictObject({
   /** The layer of the grid and of all arms that keep the same number of rows. */
   layer: layerSchema,
   /**
-   * Other implementations whose last query searches the same needles, as the profile names implementations;
-   * each with its settings of equal pairs, or with its first where it has none.
+   * Other implementations whose last query searches the same needles, as the profile names
+   * implementations; each with its settings of equal pairs, or with its first where it has none.
    */
   rivals: z.array(z.string()).optional(),
   /** Further layers, at one context, depth 50 % and the first margin of the grid. */
@@ -75,7 +76,10 @@ export const retrievalSection = z.strictObject({
   quadraticGridContext: count,
   /** Longest context for other scorers with passes of their own. */
   passContext: count,
-  /** Whether scorers with their own passes run only in the grid and the key sweeps, for slow devices. */
+  /**
+   * Whether scorers with their own passes run only in the grid and the key sweeps, for slow
+   * devices.
+   */
   gridOnly: z.boolean(),
   /** Cells that would start later than this are left out. */
   budgetSeconds: z.number().positive(),

@@ -1,6 +1,6 @@
 /**
- * Forward passes over many batches, of which few numbers are read: logits of chosen rows, or sums of
- * losses. Batches are submitted ahead of their results, which come back together.
+ * Forward passes over many batches, of which few numbers are read: logits of chosen rows, or sums
+ * of losses. Batches are submitted ahead of their results, which come back together.
  *
  * @module
  */
@@ -26,8 +26,8 @@ export interface RowsRequest {
  * Logits of chosen rows: for each request, f32 `[rows, V]`.
  *
  * @param options `onBatch` is called with the number of requests that the device has done.
- * @throws {RangeError} one line, when the model computes its logits in several chunks, or a batch or a
- * row has another size.
+ * @throws {RangeError} one line, when the model computes its logits in several chunks, or a batch
+ * or a row has another size.
  */
 export async function readRowLogits(
   gpu: Gpu,

@@ -44,8 +44,8 @@ export const PARTS = ["grid", "rivals", "keys", "stress", "options", "quadratic"
 /** Settings of one context that are measured together, on the same trials. */
 export interface PartPlan {
   /**
-   * `grid`: transition, and contexts × depths. `rivals`: the same of other implementations. `keys`: salience
-   * and alignment. `quadratic`: the grid of a scorer with quadratic cost.
+   * `grid`: transition, and contexts × depths. `rivals`: the same of other implementations. `keys`:
+   * salience and alignment. `quadratic`: the grid of a scorer with quadratic cost.
    */
   readonly name: typeof PARTS[number];
   readonly context: number;
@@ -84,9 +84,9 @@ export function needleRow(context: number, depth: number): number {
 }
 
 /**
- * Plans all settings of a profile. The most informative for their time come first: the grids of short
- * contexts with the instrument's check, salience, stress and options, then long contexts, and last
- * the grids of the quadratic scorer.
+ * Plans all settings of a profile. The most informative for their time come first: the grids of
+ * short contexts with the instrument's check, salience, stress and options, then long contexts, and
+ * last the grids of the quadratic scorer.
  */
 export function planRetrieval(profile: RetrievalProfile): RetrievalPlan {
   const skipped: string[] = [];

@@ -1,6 +1,6 @@
 /**
- * Arms of the retrieval suite that are other implementations: the same needles, searched by what each
- * layer's last query attends to.
+ * Arms of the retrieval suite that are other implementations: the same needles, searched by what
+ * each layer's last query attends to.
  *
  * @module
  */
@@ -51,8 +51,9 @@ export function rivalProblem(
 }
 
 /**
- * The layer of each implementation at a context: of its presets of equal pairs the one whose last query has
- * the number of keys nearest to `keys`; its first preset where it has none of these. What cannot run is noted.
+ * The layer of each implementation at a context: of its presets of equal pairs the one whose last
+ * query has the number of keys nearest to `keys`; its first preset where it has none of these. What
+ * cannot run is noted.
  */
 export function rivalLayers(
   profile: {

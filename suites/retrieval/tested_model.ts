@@ -1,5 +1,6 @@
 /**
- * A trained model as a run tests it: read from a file before a device is open, with the cells of its test.
+ * A trained model as a run tests it: read from a file before a device is open, with the cells of
+ * its test.
  *
  * @module
  */

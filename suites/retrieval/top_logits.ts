@@ -32,7 +32,8 @@ export class TopLogits {
   }
 
   /**
-   * The largest logit after some rows have new logits, and a threshold that exactly S of them reach.
+   * The largest logit after some rows have new logits, and a threshold that exactly S of them
+   * reach.
    *
    * @throws {RangeError} for more edits than there is room for.
    */

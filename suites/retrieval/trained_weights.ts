@@ -1,12 +1,13 @@
 /**
  * Weights of a trained model in a small file, for the needle test on any device.
  *
- * A safetensors file. Matrices that products read are F16, as the device reads them; embeddings and gains
- * are F32. So an evaluation has the same operands as that of the model that was saved. `__metadata__` has
- * `format`, `version`, `name`, and as JSON `model` (layers, width, heads, ffn, vocabulary, context) and
- * `protocol` (contexts and depths of the model's own evaluation, prompts for each digit if they are more
- * than one, and in `keyed` the same with keys). Positions, norms and tokens are those of
- * `kernels/training/`: rotary positions with Llama 3.1's scaling, ε 1e-5, bytes.
+ * A safetensors file. Matrices that products read are F16, as the device reads them; embeddings and
+ * gains are F32. So an evaluation has the same operands as that of the model that was saved.
+ * `__metadata__` has `format`, `version`, `name`, and as JSON `model` (layers, width, heads, ffn,
+ * vocabulary, context) and `protocol` (contexts and depths of the model's own evaluation, prompts
+ * for each digit if they are more than one, and in `keyed` the same with keys). Positions, norms
+ * and tokens are those of `kernels/training/`: rotary positions with Llama 3.1's scaling, ε 1e-5,
+ * bytes.
  *
  * @module
  */

@@ -117,7 +117,8 @@ export class TrialBatch {
   }
 
   /**
-   * Allocates Q, K, V and compiles the dense last row. `pace` is the rate that the device is known to reach.
+   * Allocates Q, K, V and compiles the dense last row. `pace` is the rate that the device is known
+   * to reach.
    *
    * @throws {MemoryError} when the device has no room for them.
    */
@@ -270,7 +271,9 @@ export class TrialBatch {
     return async () => outputs(new Float32Array(await read, place, partials.size / 4));
   }
 
-  /** Logits of all rows for the last query as the last `attend` computed them, f32 `[N]` by head. */
+  /**
+   * Logits of all rows for the last query as the last `attend` computed them, f32 `[N]` by head.
+   */
   async readLogits(): Promise<Float32Array[]> {
     const { heads, context } = this.shape;
     const bytes = await readBuffer(this.#gpu, {

@@ -1,6 +1,6 @@
 /**
- * A simulated device and host with their own clock: it schedules a whole run in milliseconds. Kernels
- * take as long as they did on a real device; nothing is computed.
+ * A simulated device and host with their own clock: it schedules a whole run in milliseconds.
+ * Kernels take as long as they did on a real device; nothing is computed.
  *
  * @module
  */
@@ -93,8 +93,8 @@ const DIGEST = { output: "the same bits" };
  * Runs a plan on a model.
  *
  * @param options those of the plan; `speed` of the device (default: always the full clock);
- * `calibratedAt`: its speed during calibration (default 1); `spent`: seconds of the budget that are over
- * when the kernels are compiled (default 0); `leastGroups` as of a run.
+ * `calibratedAt`: its speed during calibration (default 1); `spent`: seconds of the budget that are
+ * over when the kernels are compiled (default 0); `leastGroups` as of a run.
  */
 export async function runOnModel(
   model: DeviceModel,

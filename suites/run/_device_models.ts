@@ -28,9 +28,9 @@ function paperSetting(context: number) {
 }
 
 /**
- * Seconds from the medians of results, interpolated and extrapolated over contexts by power laws. Other
- * settings than the paper's take longer in proportion to their FLOP; an implementation without a result
- * runs at half of dense attention's rate.
+ * Seconds from the medians of results, interpolated and extrapolated over contexts by power laws.
+ * Other settings than the paper's take longer in proportion to their FLOP; an implementation
+ * without a result runs at half of dense attention's rate.
  */
 function secondsOf(results: readonly Result[], device: PlannedDevice): Seconds {
   const points = new Map<string, [context: number, seconds: number][]>();
@@ -128,7 +128,10 @@ export const H100_DAWN: DeviceModel = {
   host: DAWN_HOST,
 };
 
-/** The same with a host that learns late that one of several submissions has ended, as in a baseline. */
+/**
+ * The same with a host that learns late that one of several submissions has ended, as in a
+ * baseline.
+ */
 export const H100_DAWN_LATE: DeviceModel = {
   ...H100_DAWN,
   host: { ...DAWN_HOST, waitOfSeveral: 0.4 },

@@ -1,6 +1,6 @@
 /**
- * A made-up suite that measures nothing, on a made-up machine without WebGPU or files. It has only what
- * the loops of a run need from a suite.
+ * A made-up suite that measures nothing, on a made-up machine without WebGPU or files. It has only
+ * what the loops of a run need from a suite.
  *
  * @module
  */

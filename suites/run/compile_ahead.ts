@@ -1,6 +1,6 @@
 /**
- * Compiles ahead: drivers take up to fifteen seconds for one large kernel and compile several at once,
- * while a run that compiles each kernel on first use waits for one after the other.
+ * Compiles ahead: drivers take up to fifteen seconds for one large kernel and compile several at
+ * once, while a run that compiles each kernel on first use waits for one after the other.
  *
  * @module
  */
@@ -9,8 +9,8 @@ import { findImplementation, type Measurable } from "../plan/measurable.ts";
 import type { PlannedCase } from "../plan/planned_case.ts";
 
 /**
- * Starts compiling the kernels of all cases. A software adapter compiles on the cores that it computes
- * on, so there this does nothing.
+ * Starts compiling the kernels of all cases. A software adapter compiles on the cores that it
+ * computes on, so there this does nothing.
  *
  * @returns when all compilation has ended; the case of a shader that does not compile reports it.
  */

@@ -149,7 +149,8 @@ function largestContext(
       fitting.context = context;
       fitting.bytes = peakBytes;
     } catch (error) {
-      // Short contexts may have too few windows for the pyramid; a failing longer one ends the search.
+      // Short contexts may have too few windows for the pyramid; a failing longer one ends the
+      // search.
       limit = errorLine(error);
       if (fitting.context !== null) break;
       continue;

@@ -64,7 +64,10 @@ export interface Host {
     folder: string,
     options: { readonly fresh: boolean; readonly force: boolean },
   ): Promise<void>;
-  /** Starts a thread that runs `suites/check/worker.ts`. Default: from its file, where that may be read. */
+  /**
+   * Starts a thread that runs `suites/check/worker.ts`. Default: from its file, where that may be
+   * read.
+   */
   readonly startWorker?: () => Worker;
   /** Comes before anything else: what the system lacks and the run can provide. */
   prepare(): void;

@@ -40,11 +40,12 @@ export interface Merged {
  * fingerprint. With `mixedMachines` they may differ: ratios still stay within one machine,
  * each case names its machine, and the merged result gets a fingerprint of its own.
  *
- * One result holds times of one clock, which no option overrides. Shards without times have no clock.
- * The first calibration is kept; if the shards' devices differed in speed, a note says so.
+ * One result holds times of one clock, which no option overrides. Shards without times have no
+ * clock. The first calibration is kept; if the shards' devices differed in speed, a note says so.
  *
  * @throws {UsageError} when a result is not a shard, or a shard is given twice.
- * @throws {NotComparableError} when plan, code, configuration, seed, stack, clock or machine differ.
+ * @throws {NotComparableError} when plan, code, configuration, seed, stack, clock or machine
+ * differ.
  */
 export async function mergeResults(
   shards: readonly NamedResult[],

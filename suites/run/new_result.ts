@@ -32,7 +32,9 @@ export interface NewResultOptions {
   readonly tuning?: TuningRecord;
 }
 
-/** What a result describes: the profile's implementations, those of its sweeps, and second opinions. */
+/**
+ * What a result describes: the profile's implementations, those of its sweeps, and second opinions.
+ */
 export function describedBy(plan: RunPlan, registry: readonly Measurable[]): Measurable[] {
   const planned = plannedCases(plan).map(({ implementation }) => implementation);
   const names = new Set([...plan.profile.implementations, ...planned]);

@@ -39,8 +39,8 @@ export interface RunPlan {
  * Loads the suites that options or profiles name, and the suite whose checks come first.
  *
  * @param options.profiles names of profiles that the run may use.
- * @throws {UsageError} one line, when a suite is unknown, or an option belongs to a suite that no run
- * with these options has.
+ * @throws {UsageError} one line, when a suite is unknown, or an option belongs to a suite that no
+ * run with these options has.
  */
 export async function loadSuites(
   entries: readonly SuiteEntry[],
@@ -71,8 +71,8 @@ export async function loadSuites(
 /**
  * Plans a run.
  *
- * A combination that cannot be computed becomes a skipped case with its reason if it is one point of
- * several, and an error if the options request nothing else.
+ * A combination that cannot be computed becomes a skipped case with its reason if it is one point
+ * of several, and an error if the options request nothing else.
  *
  * @param options.suites loaded suites, in the order in which they are measured.
  * @param options.opened what their `open` returned, by name. Default: nothing.
@@ -182,9 +182,9 @@ export function configurationOf({ profile, dtype, suites }: RunPlan): Record<str
 /**
  * The part of a plan that one shard runs: a deterministic function of the plan and the shard alone.
  *
- * Groups stay whole, since their cases are interleaved. The heaviest goes first, to the least loaded
- * shard; suites that keep their own time are distributed separately. A check runs in every shard where a
- * case waits for it; all other checks are dealt out round-robin.
+ * Groups stay whole, since their cases are interleaved. The heaviest goes first, to the least
+ * loaded shard; suites that keep their own time are distributed separately. A check runs in every
+ * shard where a case waits for it; all other checks are dealt out round-robin.
  */
 export function shardPlan(plan: RunPlan, shard: Shard): RunPlan {
   const { index, count } = shard;

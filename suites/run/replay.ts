@@ -1,6 +1,6 @@
 /**
- * Runs a result again: same options, same seed. Pure parts: the options that a result was run with, and
- * the differences between two environments.
+ * Runs a result again: same options, same seed. Pure parts: the options that a result was run with,
+ * and the differences between two environments.
  *
  * @module
  */
@@ -19,8 +19,8 @@ const OWN_FLAGS = [
   "--keep-warm",
   "--no-keep-warm",
 ];
-// A result may name any file as its tuning or peer, or in an option of a suite: a replay opens or runs
-// none of them.
+// A result may name any file as its tuning or peer, or in an option of a suite: a replay opens or
+// runs none of them.
 const OWN_OPTIONS = [
   "--out",
   "--profile",

@@ -1,5 +1,6 @@
 /**
- * Keeps the result of a run in progress up to date, saves it after every finished case, and reports it.
+ * Keeps the result of a run in progress up to date, saves it after every finished case, and reports
+ * it.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Continues a partial result so that its parts fit together: shared parts are kept, parts that cannot
- * be the same are refused, and changes are noted.
+ * Continues a partial result so that its parts fit together: shared parts are kept, parts that
+ * cannot be the same are refused, and changes are noted.
  *
  * @module
  */
@@ -20,8 +20,8 @@ export function lostNote(reason: string): string {
 }
 
 /**
- * A partial result as the next run continues it: without the notes of its end, and without the cases
- * that were not measured because of a lost device.
+ * A partial result as the next run continues it: without the notes of its end, and without the
+ * cases that were not measured because of a lost device.
  *
  * @param options.fresh the result that a new run would start with.
  * @throws {NotComparableError} when its times use a clock that the device lacks now, or a peer has
@@ -67,8 +67,8 @@ export function takeUp(
 }
 
 /**
- * The calibration of a resumed run: the first one, whose ceilings, clock and canary are kept. The coarser
- * of the two timestamp steps counts, since it holds for all samples.
+ * The calibration of a resumed run: the first one, whose ceilings, clock and canary are kept. The
+ * coarser of the two timestamp steps counts, since it holds for all samples.
  *
  * @throws {NotComparableError} when the two are of different clocks: one result has one clock.
  */

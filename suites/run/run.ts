@@ -1,6 +1,6 @@
 /**
- * One run on an open device: plans, calibrates, measures suite by suite, and keeps the result up to date.
- * Its host provides the machine, so that a page can run it too.
+ * One run on an open device: plans, calibrates, measures suite by suite, and keeps the result up to
+ * date. Its host provides the machine, so that a page can run it too.
  *
  * @module
  */

@@ -27,8 +27,8 @@ export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">
   /** Replace a result that already exists in `out`. Default false: it is refused. */
   force?: boolean;
   /**
-   * When the budget began, in milliseconds of `performance.now()`: opening the device, calibrating and
-   * compiling count too. Default: it begins when the kernels are compiled.
+   * When the budget began, in milliseconds of `performance.now()`: opening the device, calibrating
+   * and compiling count too. Default: it begins when the kernels are compiled.
    */
   budgetBegan?: number;
   /**
@@ -53,8 +53,8 @@ export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">
   keepWarm?: boolean;
   /**
    * Measured tilings of dense attention that plans prefer: `auto` takes the cached ones of this
-   * device, if `tune` was run on it; `none`; the name of a file that `tune` wrote; or what an earlier
-   * result recorded. Default `none`.
+   * device, if `tune` was run on it; `none`; the name of a file that `tune` wrote; or what an
+   * earlier result recorded. Default `none`.
    */
   tuning?: string | TuningRecord;
   /**

@@ -1,6 +1,6 @@
 /**
- * A whole run: opens the device, plans, calibrates, checks, measures, and keeps the result file up to date
- * throughout. This is the entry for programs; the command line is a thin layer on top.
+ * A whole run: opens the device, plans, calibrates, checks, measures, and keeps the result file up
+ * to date throughout. This is the entry for programs; the command line is a thin layer on top.
  *
  * @module
  */

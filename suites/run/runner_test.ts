@@ -35,7 +35,7 @@ const TINY: SuiteOptions = {
 /** Without throughput, which takes seconds per case at any size. */
 const SHORT: SuiteOptions = { ...TINY, suites: ["correctness", "latency"] };
 
-/** Without calibrating the device, which takes seconds. The schema must know every recorded field. */
+/** Without calibrating the device, which takes seconds. The schema must know each field. */
 async function run(options: SuiteOptions, hooks?: SuiteHooks): Promise<Result> {
   const result = await runCalibrated(options, { hooks, calibration: CALIBRATION });
   assert.deepEqual(unknownFields(result), []);
@@ -358,7 +358,7 @@ Deno.test({
     await withFolder(t, async (gpu, out) => {
       let down = true;
       let [probes, falls] = [0, 0];
-      // The full clock before every sample and a low one after it, until the run brings the clock up.
+      // The full clock before every sample, a low one after it, until the run brings the clock up.
       const probe = () => Promise.resolve(down && probes++ % 2 === 1 ? 5.7 : 1);
       const calibration = { ...CALIBRATION, canary: { ...CALIBRATION.canary, probe } };
       const statuses: string[] = [];

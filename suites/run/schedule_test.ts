@@ -316,7 +316,8 @@ Deno.test("a baseline with samples at a low clock is repeated with the cases tha
       await put(dense, "ok", [5.7, 1, 1, 1]);
       ratios.push(ratio(norm.id));
     } else {
-      // One case has its ratio, one has clean samples and no ratio, the baseline has one clean sample.
+      // One case has its ratio, one has clean samples and no ratio, the baseline has one clean
+      // sample.
       await put(dense, "inconclusive", [1, 5.7]);
       await put(norm, "ok", [1, 1]);
       await put(dilated, "ok", [1, 1]);

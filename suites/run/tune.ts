@@ -1,6 +1,7 @@
 /**
- * The autotuner of dense attention: measures every declared tiling that fits a device, and reports which
- * one to use for each number of queries. METHOD.md explains how; its result affects nothing but time.
+ * The autotuner of dense attention: measures every declared tiling that fits a device, and reports
+ * which one to use for each number of queries. METHOD.md explains how; its result affects nothing
+ * but time.
  *
  * @module
  */
@@ -33,7 +34,10 @@ export interface TuneOptions {
   directions?: readonly ("forward" | "backward")[];
   /** Default: the kernel variant that the device gets by itself. */
   kernels?: readonly DenseKernel[];
-  /** H. Default 8, on a software adapter 1; less where a tensor of all heads would not fit one binding. */
+  /**
+   * H. Default 8, on a software adapter 1; less where a tensor of all heads would not fit one
+   * binding.
+   */
   heads?: number;
   /** Seconds for everything. Kernels that do not fit are left out with a note. Default 120. */
   budgetSeconds?: number;

@@ -1,9 +1,9 @@
 /**
  * The normal and the binomial distribution, and integrals against the normal one, in float64.
  *
- * Written by hand, since tails must have a small relative error, also far out, and since they also run
- * in pages: `docs/decisions/special_functions.md` says which libraries were compared with
- * that. A test compares values with SciPy's.
+ * Written by hand, since tails must have a small relative error, also far out, and since they also
+ * run in pages: `docs/decisions/special_functions.md` says which libraries were compared with that.
+ * A test compares values with SciPy's.
  *
  * @module
  */

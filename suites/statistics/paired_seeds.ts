@@ -1,6 +1,6 @@
 /**
- * Differences between two ways of training, paired by seed: the same initial weights and data, evaluated
- * on the same items (prompts of a cell, held-out sequences).
+ * Differences between two ways of training, paired by seed: the same initial weights and data,
+ * evaluated on the same items (prompts of a cell, held-out sequences).
  *
  * @module
  */
@@ -14,8 +14,9 @@ const LEVEL = 0.05;
 
 /**
  * The mean difference over seeds with a 95 % interval. It is the wider one of two: a hierarchical
- * bootstrap, which draws seeds and then items of each, and Student's t over the means of the seeds, since a
- * bootstrap of few seeds is too narrow. With one seed there is no interval: its ends are infinite.
+ * bootstrap, which draws seeds and then items of each, and Student's t over the means of the seeds,
+ * since a bootstrap of few seeds is too narrow. With one seed there is no interval: its ends are
+ * infinite.
  *
  * @param seeds differences of the items of each seed.
  * @throws {RangeError} without seeds, or when one has no items.

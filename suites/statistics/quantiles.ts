@@ -31,7 +31,10 @@ export function twoSidedNormal(level: number): number {
   return -jStat.normal.inv(level / 2, 0, 1);
 }
 
-/** Degrees of freedom from which Student's distribution counts as normal: they differ by less than 1e-4. */
+/**
+ * Degrees of freedom from which Student's distribution counts as normal: they differ by less than
+ * 1e-4.
+ */
 const NORMAL_FROM = 1e5;
 
 /**

@@ -65,7 +65,10 @@ export function caseOf(result: Result, implementation: string): CaseRecord {
   return result.cases.find((record) => record.implementation === implementation)!;
 }
 
-/** A peer that trains our own model from the files that it gets, with losses changed by `error` nats. */
+/**
+ * A peer that trains our own model from the files that it gets, with losses changed by `error`
+ * nats.
+ */
 export function twinPeer(
   gpu: Gpu,
   { name, error = 0, refuses }: { name: string; error?: number; refuses?: string },

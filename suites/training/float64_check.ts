@@ -1,9 +1,10 @@
 /**
- * A small model of the same kernels against float64, before a large one is timed: head dimension, storage,
- * attention and recompute mode are those of the case, width, depth and context are small.
+ * A small model of the same kernels against float64, before a large one is timed: head dimension,
+ * storage, attention and recompute mode are those of the case, width, depth and context are small.
  *
- * Errors are root mean squares over a parameter's gradient, relative to the gradient. They are judged by
- * what rounding alone does: the float64 model that rounds what the device stores, and nothing else.
+ * Errors are root mean squares over a parameter's gradient, relative to the gradient. They are
+ * judged by what rounding alone does: the float64 model that rounds what the device stores, and
+ * nothing else.
  *
  * @module
  */
@@ -40,7 +41,10 @@ export interface CheckedKind {
   readonly attention: LayerAttention;
 }
 
-/** Times what rounding of stored numbers does: matrix units round the weights of attention and dS too. */
+/**
+ * Times what rounding of stored numbers does: matrix units round the weights of attention and dS
+ * too.
+ */
 const F16_LEEWAY = 4;
 
 /** Nats by which the mean loss of an f16 model may differ: parts of 2^-11 of logits of a few. */
@@ -76,7 +80,10 @@ function smallAttention(attention: LayerAttention): LayerAttention {
   return { ...attention, options };
 }
 
-/** Loss and every gradient of a small model against float64, and against the mode that keeps everything. */
+/**
+ * Loss and every gradient of a small model against float64, and against the mode that keeps
+ * everything.
+ */
 export async function checkSmallModel(gpu: Gpu, kind: CheckedKind): Promise<Part[]> {
   const options = smallModel(kind);
   const found = await runSmall(gpu, options);
@@ -141,7 +148,9 @@ async function readGradient(
   return Float64Array.from(await model.readParameter(name, "gradient"), (one) => one / lossScale);
 }
 
-/** What float64 gives for a small model at a device's selections, and what rounding changes in that. */
+/**
+ * What float64 gives for a small model at a device's selections, and what rounding changes in that.
+ */
 export interface SmallReference {
   readonly exact: ModelReference;
   readonly rounded: ModelReference;

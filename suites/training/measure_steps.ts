@@ -1,6 +1,6 @@
 /**
- * Times whole training steps: a dense model and others in the same rounds, as many as fit a device's
- * memory together.
+ * Times whole training steps: a dense model and others in the same rounds, as many as fit a
+ * device's memory together.
  *
  * @module
  */
@@ -21,8 +21,8 @@ import { type RunningStep, type Shared, startStep } from "./start_step.ts";
 const UNKNOWN_MEMORY_BYTES = 4 * 2 ** 30;
 
 /**
- * Measures a group. The dense model stays on the device while others come and go; one that does not fit
- * beside it is measured alone, without a ratio of interleaved rounds.
+ * Measures a group. The dense model stays on the device while others come and go; one that does not
+ * fit beside it is measured alone, without a ratio of interleaved rounds.
  */
 export async function measureSteps(
   session: Session,
@@ -71,7 +71,9 @@ export async function measureSteps(
     return startAffordable(session, group, { entry, crowded, shared, later, after });
   }
 
-  /** Takes models from the queue while they fit beside the others; one that never will waits apart. */
+  /**
+   * Takes models from the queue while they fit beside the others; one that never will waits apart.
+   */
   async function startBatch(): Promise<RunningStep[]> {
     const started: RunningStep[] = [];
     const dense = a ? bytesOf(a.entry) : 0;

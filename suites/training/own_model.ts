@@ -16,7 +16,10 @@ import type { PlannedStep } from "./plan_training.ts";
 import { loadStart, type Start } from "./start.ts";
 import type { StepData } from "./step_data.ts";
 
-/** Share of the passes that can be timed which a step's stages may take: submissions cut some in two. */
+/**
+ * Share of the passes that can be timed which a step's stages may take: submissions cut some in
+ * two.
+ */
 const STAGED_SHARE = 0.8;
 
 /** A model that trains, and how many steps it did. */

@@ -26,7 +26,9 @@ export interface PeerFiles {
   readonly remove: () => Promise<void>;
 }
 
-/** Writes the weights of a fresh model of ours and the tokens of its steps, and runs the first ones. */
+/**
+ * Writes the weights of a fresh model of ours and the tokens of its steps, and runs the first ones.
+ */
 export async function writePeerFiles(
   { gpu, seed, budget, signal }: Session,
   step: PlannedStep,

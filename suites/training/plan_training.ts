@@ -240,7 +240,9 @@ export function seededBytes(
   return SEEDED_SEQUENCES * context * batch * accumulate + 1;
 }
 
-/** The layer's part of a case id with the model's: `N98304-H8-d128-f16-l30-w1024-f1536-V256-light`. */
+/**
+ * The layer's part of a case id with the model's: `N98304-H8-d128-f16-l30-w1024-f1536-V256-light`.
+ */
 function stepId(
   layer: string,
   { layers, width, ffn, vocabulary, batch = 1, accumulate = 1, recompute }: ModelOptions,

@@ -88,7 +88,8 @@ Deno.test("stages of a step are its classes of work, and bound what a device is 
   assert.deepEqual(dense.plan!.stages.map(({ name }) => name), [...STAGE_NAMES]);
   const work = (entry: typeof dense, name: string) =>
     entry.plan!.stages.find((stage) => stage.name === name)!.flops;
-  // The specification: 158 TFLOP of products and, with `light`, what is computed again; attention 2,078.
+  // The specification: 158 TFLOP of products and, with `light`, what is computed again; attention
+  // 2,078.
   assert.ok(Math.abs(work(dense, "products") / 1e12 - (158 + 43)) < 2);
   assert.ok(Math.abs(work(dense, "attention") / 1e12 - 2078) < 4);
   assert.ok(Math.abs(work(norm, "attention") / 1e12 - 340) < 2);

@@ -60,8 +60,8 @@ export function trainingOptions({ settings }: Pick<PlanOptions, "settings">): Tr
 }
 
 /**
- * The section with the options applied. Options that choose the model or its context leave one model of
- * several: the first.
+ * The section with the options applied. Options that choose the model or its context leave one
+ * model of several: the first.
  */
 export function applyTraining(
   section: TrainingSection,
@@ -89,7 +89,10 @@ export function applyTraining(
   };
 }
 
-/** Lighthouse attention as options choose it; what they leave out is that of the first of the profile. */
+/**
+ * Lighthouse attention as options choose it; what they leave out is that of the first of the
+ * profile.
+ */
 function chosenLayers(
   { lighthouse }: ModelSetting,
   { scorers, values }: Pick<Planning["options"], "scorers"> & { values?: PlanOptions["options"] },

@@ -50,7 +50,9 @@ export function refuseStart({ name, model }: Start, wanted: CheckpointModel): st
     }`;
 }
 
-/** Replaces a model's weights, moments and step state; its data may be others than the checkpoint's. */
+/**
+ * Replaces a model's weights, moments and step state; its data may be others than the checkpoint's.
+ */
 export async function loadStart(gpu: Gpu, model: TrainingModel, { name }: Start): Promise<void> {
   await loadCheckpoint(gpu, { ...model, sampler: undefined }, await fileSource(name));
 }

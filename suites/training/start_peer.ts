@@ -1,5 +1,6 @@
 /**
- * A peer's model before its first sample: it gets our weights and tokens, and its losses are compared.
+ * A peer's model before its first sample: it gets our weights and tokens, and its losses are
+ * compared.
  *
  * @module
  */
@@ -15,7 +16,10 @@ import type { CaseRecord, CheckRecord, TrainingRecord } from "../result/result_s
 import type { PlannedStep } from "./plan_training.ts";
 import { KEPT_STEPS, type RunningStep, type Shared } from "./start_step.ts";
 
-/** Nats by which the losses of a peer's first steps may differ from ours: bf16 has 8 bits, f16 has 11. */
+/**
+ * Nats by which the losses of a peer's first steps may differ from ours: bf16 has 8 bits, f16 has
+ * 11.
+ */
 const PEER_LOSS = 0.05;
 
 /**

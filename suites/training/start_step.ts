@@ -1,6 +1,6 @@
 /**
- * A step before its first sample: the float64 check of a small model, the first steps twice, and what the
- * budget learns from them.
+ * A step before its first sample: the float64 check of a small model, the first steps twice, and
+ * what the budget learns from them.
  *
  * @module
  */
@@ -64,8 +64,8 @@ export const KEPT_STEPS = 64;
 /**
  * Creates a model, checks its first steps and leaves it ready for samples.
  *
- * @returns undefined when it cannot run, or its first steps show that it does not fit the budget; the
- * reason is recorded.
+ * @returns undefined when it cannot run, or its first steps show that it does not fit the budget;
+ * the reason is recorded.
  * @throws {MemoryError} with `crowded`, when it does not fit next to the others.
  */
 export async function startStep(

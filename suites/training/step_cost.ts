@@ -8,7 +8,9 @@ import type { ImplementationPlan } from "../../kernels/implementation.ts";
 import type { TrainingPlan } from "../../kernels/training/model/model_plan.ts";
 import { STAGE_NAMES, type StageName } from "../../kernels/training/model/step_stages.ts";
 
-/** Share of its unit's measured ceiling that a class is assumed to reach before any step was seen. */
+/**
+ * Share of its unit's measured ceiling that a class is assumed to reach before any step was seen.
+ */
 const ASSUMED_SHARE = 0.25;
 
 /** Share of the measured copy rate that a class is assumed to reach. */
@@ -45,8 +47,8 @@ function workOf({ model, flops, products, attention, parameterCount }: TrainingP
   const layers = attention.length;
   const rebuilt = recompute === "none" ? 0 : accumulate * layers * products.rebuildFlops;
   const times = accumulate * rows;
-  // A norm reads a row in f32 and writes it as products read it; its backward pass reads the row, its
-  // gradient and the stream, and writes the stream and its copy.
+  // A norm reads a row in f32 and writes it as products read it; its backward pass reads the row,
+  // its gradient and the stream, and writes the stream and its copy.
   const norm = width * (4 + size);
   const normBackward = width * (4 + 4 + 4 + 4 + size);
   const norms = 2 * layers + 1;
@@ -66,7 +68,8 @@ function workOf({ model, flops, products, attention, parameterCount }: TrainingP
     // SwiGLU's gradient reads three rows and writes three; RoPE's reads and writes two of width.
     elementwise: { flops: 0, bytes: times * layers * (6 * ffn + 4 * width) * size },
     loss: { flops: 0, bytes: times * vocabulary * (4 + size) },
-    // Gradients are read twice and zeroed; masters and moments are read and written, copies written.
+    // Gradients are read twice and zeroed; masters and moments are read and written, copies
+    // written.
     optimizer: { flops: 0, bytes: parameterCount * (3 * 4 + 6 * 4 + size) },
   };
 }

@@ -50,7 +50,8 @@ export const suite: BudgetedSuite<StepGroup> = {
 type Files = Pick<Shared, "corpus" | "start">;
 
 /**
- * Reads the corpus and the checkpoint, if there are any, and refuses those that fit no model of the run.
+ * Reads the corpus and the checkpoint, if there are any, and refuses those that fit no model of the
+ * run.
  *
  * @throws {UsageError} one line.
  */

@@ -18,8 +18,8 @@ export interface BackwardCase {
   /** Heads that the partial sums have room for. Default: as many as fit. */
   readonly heads?: number;
   /**
-   * dO and the gradients are f32, dO far beyond f16 in some rows and far below it in others, some of them
-   * side by side.
+   * dO and the gradients are f32, dO far beyond f16 in some rows and far below it in others, some
+   * of them side by side.
    */
   readonly wide?: boolean;
   /** Magnitude of every logit; O and log-sum-exp then come from the reference. */
@@ -86,7 +86,10 @@ export const NARROW: readonly BackwardCase[] = [
   },
 ];
 
-/** 32 keys a subgroup. The rounds of the wide case let a software adapter take no more than some 50 rows. */
+/**
+ * 32 keys a subgroup. The rounds of the wide case let a software adapter take no more than some 50
+ * rows.
+ */
 export const TWO_BLOCKS: readonly BackwardCase[] = [17, 45].map((rows) => ({
   rows,
   headDim: 64,

@@ -4,10 +4,11 @@
  * lanes of a real device access the scratch: it assumes that subgroups run in lockstep, and tests
  * on real devices check that.
  *
- * A lane computes 8 elements of a result matrix, all in one row, or 4 of one with 8 columns: it holds
- * as many floats of a result and 16 of a left matrix (one row). Right matrices are read from memory when they are multiplied.
- * Products are queued until a result is stored or a barrier is reached, because compilers of
- * software adapters inline every call and take minutes for a hundred of them.
+ * A lane computes 8 elements of a result matrix, all in one row, or 4 of one with 8 columns: it
+ * holds as many floats of a result and 16 of a left matrix (one row). Right matrices are read from
+ * memory when they are multiplied. Products are queued until a result is stored or a barrier is
+ * reached, because compilers of software adapters inline every call and take minutes for a hundred
+ * of them.
  *
  * Parameters are a read-only storage buffer: lavapipe recompiles a shader for every dispatch whose
  * loops end at a uniform, with the uniform's value inlined and the loops unrolled.
@@ -48,8 +49,8 @@ interface Right {
 const SCOPE_OR_NAME = /[{}]|\b(?:let|var) (\w+)((?: *:[^=;]*)?(?:;| = [^;]*;))/g;
 
 /**
- * Refuses a shader in which a matrix hides a number of the same name, or a number a matrix: the emulation
- * knows them by their names.
+ * Refuses a shader in which a matrix hides a number of the same name, or a number a matrix: the
+ * emulation knows them by their names.
  */
 function requireOwnNames(code: string): void {
   const scopes: Map<string, boolean>[] = [new Map()];

@@ -55,8 +55,8 @@ export async function emulatingGpu(t: Deno.TestContext): Promise<Gpu | undefined
 }
 
 /**
- * Sums of an emulated product as tensor cores form them: 16 products and the sum so far are aligned with
- * the largest of them and cut off below its last place.
+ * Sums of an emulated product as tensor cores form them: 16 products and the sum so far are aligned
+ * with the largest of them and cut off below its last place.
  */
 const CUT_SUMS = `
       var total = results[sum];
@@ -88,8 +88,8 @@ function cutSums(code: string): string {
  * would choose on real ones. Sequences must be short: a software adapter ends an invocation after
  * 65,536 loop iterations, which the emulation reaches at some 400 rows.
  *
- * @param options `cut`: sums are cut off as on tensor cores, which takes several times as long. Default:
- * f32 sums in order.
+ * @param options `cut`: sums are cut off as on tensor cores, which takes several times as long.
+ * Default: f32 sums in order.
  */
 export function withEmulatedMatrices(gpu: Gpu, { cut = false } = {}): Gpu {
   const { device } = gpu;

@@ -81,13 +81,17 @@ export function whyNotOnMatrixUnits(
   return undefined;
 }
 
-/** Registers of a multiprocessor, for each of the 32 lanes of a subgroup; a lane has at most 255. */
+/**
+ * Registers of a multiprocessor, for each of the 32 lanes of a subgroup; a lane has at most 255.
+ */
 const ALL_REGISTERS = 2048;
 
 /** Subgroups that can use all of them. */
 const WIDE_SUBGROUPS = 8;
 
-/** Registers of a lane for places, statistics, rows in flight and operands from workgroup memory. */
+/**
+ * Registers of a lane for places, statistics, rows in flight and operands from workgroup memory.
+ */
 const OTHER_REGISTERS = 40;
 
 /** Whether the registers of NVIDIA's devices hold what a tiling keeps in them; else it spills. */
@@ -101,7 +105,9 @@ function fitsRegisters({ pass, tiling }: MatrixPassTiling, headDim: number): boo
   return own + OTHER_REGISTERS <= ALL_REGISTERS / Math.max(WIDE_SUBGROUPS, subgroups);
 }
 
-/** Whether a device has the matrices, the workgroup memory and the threads for a tiling of a pass. */
+/**
+ * Whether a device has the matrices, the workgroup memory and the threads for a tiling of a pass.
+ */
 export function matrixFits(
   { maxWorkgroupBytes, maxInvocations, subgroupMatrix }: Capabilities,
   { headDim, ...own }: MatrixPassTiling & { readonly headDim: number },
@@ -138,7 +144,9 @@ export function takesWalks({ subgroups, step }: MatrixTiling): boolean {
   return subgroups <= WIDE_SUBGROUPS && step === undefined;
 }
 
-/** Whether the backward kernels along walks take a tiling of a pass: one block of keys, 16 columns. */
+/**
+ * Whether the backward kernels along walks take a tiling of a pass: one block of keys, 16 columns.
+ */
 export function walksBackward(
   pass: "forward" | MatrixBackwardPass,
 ): (tiling: MatrixTiling & Pick<MatrixBackwardTiling, "columns">) => boolean {
@@ -158,8 +166,8 @@ const FEW_QUERIES = 8 * 6144;
 const FEWEST_QUERIES = 8 * 3072;
 
 /**
- * From this many queries on, an H200 has enough workgroups of more than eight subgroups: with fewer, too
- * many of its multiprocessors are idle at the end.
+ * From this many queries on, an H200 has enough workgroups of more than eight subgroups: with
+ * fewer, too many of its multiprocessors are idle at the end.
  */
 const MANY_QUERIES = 8 * 24576;
 
@@ -249,7 +257,10 @@ export function whyNoMatrixBackward(
     : `no tiling fits ${showBytes(capabilities.maxWorkgroupBytes)} of workgroup memory`;
 }
 
-/** Whether a tiling of the pass over keys and values is faster than others: products of 8 columns are at d = 128. */
+/**
+ * Whether a tiling of the pass over keys and values is faster than others: products of 8 columns
+ * are at d = 128.
+ */
 function gains({ columns }: MatrixBackwardTiling, headDim: number): boolean {
   return columns === undefined || headDim === 128;
 }

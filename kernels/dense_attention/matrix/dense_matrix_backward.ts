@@ -6,8 +6,8 @@
  * then by query. Sums of dK and dV continue across the rectangles of the same keys, sums of dQ
  * across all rectangles, in f32. Sequences that fit one rectangle need no partial sums.
  *
- * Each rectangle takes two dispatches, keys and values first. Large rectangles keep the device busy and
- * the partial sums rare: at 8,192 × 8,192 these add a tenth to the bytes of dS.
+ * Each rectangle takes two dispatches, keys and values first. Large rectangles keep the device busy
+ * and the partial sums rare: at 8,192 × 8,192 these add a tenth to the bytes of dS.
  *
  * @module
  */

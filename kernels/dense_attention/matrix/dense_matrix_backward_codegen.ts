@@ -5,9 +5,10 @@
  * With P_ij = exp(scale·q_i·k_j - lse_i) and dS_ij = P_ij·(dO_i·v_j - delta_i), both are computed
  * once, one rectangle of queries and keys at a time (see `dense_matrix_backward.ts`):
  *
- * - keys and values (`dense_matrix_causal_codegen.ts`, along walks `dense_matrix_key_value_codegen.ts`): a
- *   subgroup owns 16 or 32 key rows and iterates over the queries of the rectangle; dV_j = Σ_i P_ij·dO_i,
- *   dK_j = scale · Σ_i dS_ij·q_i. It writes dS to a buffer.
+ * - keys and values (`dense_matrix_causal_codegen.ts`, along walks
+ *   `dense_matrix_key_value_codegen.ts`): a subgroup owns 16 or 32 key rows and iterates over the
+ *   queries of the rectangle; dV_j = Σ_i P_ij·dO_i, dK_j = scale · Σ_i dS_ij·q_i. It writes dS to a
+ *   buffer.
  * - queries (`dense_matrix_query_codegen.ts`): a subgroup owns 16 or 32 query rows and iterates
  *   over the keys of the rectangle; dQ_i = scale · Σ_j dS_ij·k_j.
  *
@@ -16,8 +17,9 @@
  *
  * **dS in its buffer** is stored in blocks of 16 keys × 16 queries, f16, 512 bytes each: one block
  * for each pair of 16 keys and 16 queries of the rectangle, the blocks of the same keys next to
- * each other. Blocks begin at multiples of 16 rows; rows past the end hold zeros. With 32 keys a subgroup
- * (`dense_matrix_causal_codegen.ts`) the rows of a block are queries, and its last columns the last keys.
+ * each other. Blocks begin at multiples of 16 rows; rows past the end hold zeros. With 32 keys a
+ * subgroup (`dense_matrix_causal_codegen.ts`) the rows of a block are queries, and its last columns
+ * the last keys.
  *
  * **Rounding.** P and dS are rounded to f16 for their second product. At long contexts P is about
  * 1/N, far below the normal numbers of f16, so P is scaled by 2^14, which cannot overflow, and dS
@@ -25,17 +27,19 @@
  * restarts with a smaller factor, which it passes to the query pass. Exponents are clamped so that
  * no weight exceeds 1, however the log-sum-exp was rounded.
  *
- * **An f32 dO** is stored as f16 times a power of two, one for each 64 queries, that of the head where it
- * fits, and a smaller one for rows that would keep few bits with it (`dense_matrix_gradient_scales.wgsl`). dS is divided by the
- * same power, so neither overflows or underflows beside rows of another magnitude. The pass over keys
- * and values takes one power of each tile at a time: a round with the largest, in which the others have
- * no weight, and further rounds where a tile has such rows. Sums of dK and dV are kept in units of the
- * latest power and rescaled, exactly, when it changes, between tiles: the steps of a tile know of no
- * powers. Where all queries of a workgroup share one, tiles know of none either. dQ is multiplied by the powers of its own rows when it is complete. Results are then f32 too.
+ * **An f32 dO** is stored as f16 times a power of two, one for each 64 queries, that of the head
+ * where it fits, and a smaller one for rows that would keep few bits with it
+ * (`dense_matrix_gradient_scales.wgsl`). dS is divided by the same power, so neither overflows or
+ * underflows beside rows of another magnitude. The pass over keys and values takes one power of
+ * each tile at a time: a round with the largest, in which the others have no weight, and further
+ * rounds where a tile has such rows. Sums of dK and dV are kept in units of the latest power and
+ * rescaled, exactly, when it changes, between tiles: the steps of a tile know of no powers. Where
+ * all queries of a workgroup share one, tiles know of none either. dQ is multiplied by the powers
+ * of its own rows when it is complete. Results are then f32 too.
  *
- * **Shared keys.** Where query heads share a head of keys and values, the pass over keys and values still
- * computes each query head apart and leaves f32 sums; after the last queries of some keys a pass of its own
- * adds the heads of a group, in their order (`matrix_sum_parts.ts`).
+ * **Shared keys.** Where query heads share a head of keys and values, the pass over keys and values
+ * still computes each query head apart and leaves f32 sums; after the last queries of some keys a
+ * pass of its own adds the heads of a group, in their order (`matrix_sum_parts.ts`).
  *
  * Queries after a workgroup's last key need no mask: a separate loop without branches handles them.
  * Queries past the end get an unbounded log-sum-exp, so their weights are zero.
@@ -93,7 +97,9 @@ export interface MatrixBackwardOptions {
   readonly resultType?: DType;
   /** WGSL of a walk over tiles (`tile_walk.ts`). Default: all keys up to the diagonal. */
   readonly walk?: string;
-  /** Own rows and columns are rows of different tensors ({@linkcode TileWalk.apart}). Default false. */
+  /**
+   * Own rows and columns are rows of different tensors ({@linkcode TileWalk.apart}). Default false.
+   */
   readonly apart?: boolean;
   /** Lists of queries are packed one after another ({@linkcode TileWalk.packed}). Default false. */
   readonly packed?: boolean;
@@ -185,8 +191,8 @@ export function entryPoint(
 }
 
 /**
- * WGSL of the first rows of a head: of own rows as `headRow` and of columns as `column0Row` where these are
- * rows of different tensors, else `headRow`, and `keyRow` of {@linkcode keyRowOf}.
+ * WGSL of the first rows of a head: of own rows as `headRow` and of columns as `column0Row` where
+ * these are rows of different tensors, else `headRow`, and `keyRow` of {@linkcode keyRowOf}.
  */
 export function openHead({ apart, group }: BackwardKernel): string[] {
   const head = "params.firstHead + group.x";

@@ -262,8 +262,8 @@ async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly 
 }
 
 /**
- * Powers of two that scale rows of dO: of 16 rows at a time, as the scales of the kernel are, and of some
- * rows far below the others of their 16.
+ * Powers of two that scale rows of dO: of 16 rows at a time, as the scales of the kernel are, and
+ * of some rows far below the others of their 16.
  */
 function wideFactor(row: number): number {
   const within = row % 32 === 5 ? -34 : 0;

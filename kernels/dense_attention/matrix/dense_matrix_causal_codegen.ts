@@ -1,16 +1,19 @@
 /**
- * WGSL of the backward pass over keys and values on subgroup matrices, without a walk: dK, dV and dS. See
- * `dense_matrix_backward_codegen.ts`; along walks `dense_matrix_key_value_codegen.ts` takes its place.
+ * WGSL of the backward pass over keys and values on subgroup matrices, without a walk: dK, dV and
+ * dS. See `dense_matrix_backward_codegen.ts`; along walks `dense_matrix_key_value_codegen.ts` takes
+ * its place.
  *
- * Scores are Q·Kᵀ here, with a query a row: a lane needs the statistics of one query, not of eight, and
- * the weights of all keys are loaded as transposed left matrices. Blocks of dS are 16 queries × 16 keys.
+ * Scores are Q·Kᵀ here, with a query a row: a lane needs the statistics of one query, not of eight,
+ * and the weights of all keys are loaded as transposed left matrices. Blocks of dS are 16 queries ×
+ * 16 keys.
  *
- * Registers hold K, V, dK and dV of 16 keys, or of 32 at d = 64: 192 of a lane at most. With 32 keys each
- * operand that is read from workgroup memory serves two products, 10 KiB per 16 keys and 16 queries instead
- * of 14; the weights of the first block have their own place, those of the last lie where the scores were.
+ * Registers hold K, V, dK and dV of 16 keys, or of 32 at d = 64: 192 of a lane at most. With 32
+ * keys each operand that is read from workgroup memory serves two products, 10 KiB per 16 keys and
+ * 16 queries instead of 14; the weights of the first block have their own place, those of the last
+ * lie where the scores were.
  *
- * Workgroup memory: (2 * tileColumns * (d/8 + 1) + subgroups * blocks * 96) * 16 bytes, 8 bytes per row of
- * a tile for log-sum-exp and delta, and with an f32 dO 12 bytes.
+ * Workgroup memory: (2 * tileColumns * (d/8 + 1) + subgroups * blocks * 96) * 16 bytes, 8 bytes per
+ * row of a tile for log-sum-exp and delta, and with an f32 dO 12 bytes.
  *
  * @module
  */

@@ -10,18 +10,18 @@
  * applies the exponential to 8 of them and writes the weights back as f16; the subgroup then loads
  * the weights as left matrices for P·V. A matrix has no element access, so this exchange needs the
  * scratch, which the blocks use one after the other. Of several, the first half runs a few products
- * ahead, between which the others' exponentials are computed; so do the halves of a step of 32 keys.
+ * ahead, between which the others' exponentials are computed; so do halves of a step of 32 keys.
  *
  * **Optimistic reference.** Softmax works with any reference m, not only the running maximum:
  * weights are 2^(x - m), rounded to f16. m is the row's maximum over the first 16 keys and the 16
  * keys of its own block, plus log2(keys / 2^13) if the row attends to more than 2^13 keys; the loop
  * has no maximum, vote or rescaling. The sum of a row's weights then shows whether m was good: at
- * 60,000 or more a weight may have overflowed; below (keys)·2^-14 the weights that f16 rounds to zero,
- * each at most 2^-25, could together exceed 2^-11 of the sum, half a unit in the output's last place.
- * Outside this window m moves by log2(sum) - 10 and the workgroup restarts; restarts are counted.
- * The sum is then about 2^10, well inside the window for up to 2^23 keys. An infinite sum does not
- * show how far to move, and beyond 2^24 neighbouring values of m are too far apart: a row with
- * either sends its workgroup through the careful pass (`dense_matrix_careful_codegen.ts`).
+ * 60,000 or more a weight may have overflowed; below (keys)·2^-14 the weights that f16 rounds to
+ * zero, each at most 2^-25, could together exceed 2^-11 of the sum, half a unit in the output's
+ * last place. Outside this window m moves by log2(sum) - 10 and the workgroup restarts; restarts
+ * are counted. The sum is then about 2^10, well inside the window for up to 2^23 keys. An infinite
+ * sum does not show how far to move, and beyond 2^24 neighbouring values of m are too far apart: a
+ * row with either sends its workgroup through the careful pass (`dense_matrix_careful_codegen.ts`).
  *
  * Workgroup memory: (2 * stages * tileColumns * (d/8 + 1) + subgroups * 96) * 16 bytes.
  * @module

@@ -1,6 +1,6 @@
 /**
- * WGSL of dK, dV and dS on subgroup matrices along walks: see `dense_matrix_backward_codegen.ts`. Without a
- * walk `dense_matrix_causal_codegen.ts` is faster.
+ * WGSL of dK, dV and dS on subgroup matrices along walks: see `dense_matrix_backward_codegen.ts`.
+ * Without a walk `dense_matrix_causal_codegen.ts` is faster.
  *
  * @module
  */
@@ -60,9 +60,9 @@ function sumsOf({ depth }: BackwardKernel, name: "dk" | "dv"): string[] {
 }
 
 /**
- * The whole shader. Bindings: queries, keys, values, outputGradients, logSumExp, deltas, with results of
- * f32 classMasks, keyGradients, valueGradients, scoreGradients, exponents, partials, params, then
- * the walk's.
+ * The whole shader. Bindings: queries, keys, values, outputGradients, logSumExp, deltas, with
+ * results of f32 classMasks, keyGradients, valueGradients, scoreGradients, exponents, partials,
+ * params, then the walk's.
  */
 export function generateMatrixKeyValue(
   tiling: MatrixBackwardTiling,

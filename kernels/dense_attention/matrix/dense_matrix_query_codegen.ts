@@ -43,7 +43,9 @@ import { type StagedRows, streamTiles } from "./row_staging_codegen.ts";
 
 /** A backward kernel, and the sizes that the pass over keys and values sets for it. */
 interface Kernel extends BackwardKernel {
-  /** Rows that a workgroup of the pass over keys and values owns: their keys share a factor of dS. */
+  /**
+   * Rows that a workgroup of the pass over keys and values owns: their keys share a factor of dS.
+   */
   readonly keyRows: number;
   /** Rows of a block of dS are queries, not keys; see {@linkcode generateMatrixQuery}. */
   readonly byQuery: boolean;
@@ -57,9 +59,10 @@ interface Kernel extends BackwardKernel {
  * The whole shader. Bindings: keys, scoreGradients, exponents, with results of f32 deltas,
  * queryGradients, partials, params, then the walk's.
  *
- * @param options `keyRows`: rows that a workgroup of the pass over keys and values owns, a multiple of
- * `tileColumns`. `byQuery`: rows of a block of dS are queries, as `dense_matrix_causal_codegen.ts` leaves
- * them, and its last keys are the last 16 of the sequence. Default: rows are keys.
+ * @param options `keyRows`: rows that a workgroup of the pass over keys and values owns, a multiple
+ * of `tileColumns`. `byQuery`: rows of a block of dS are queries, as
+ * `dense_matrix_causal_codegen.ts` leaves them, and its last keys are the last 16 of the sequence.
+ * Default: rows are keys.
  */
 export function generateMatrixQuery(
   tiling: MatrixBackwardTiling,
@@ -246,7 +249,9 @@ function walkKeys(kernel: Kernel): string {
   `;
 }
 
-/** The key whose gradients of scores lie at a row: the last block may begin before its first row. */
+/**
+ * The key whose gradients of scores lie at a row: the last block may begin before its first row.
+ */
 function placeKey({ byQuery }: Kernel, row: string): string {
   return byQuery ? `${row} - select(0u, lastShift, ${row} >= lastBlock)` : row;
 }

@@ -17,16 +17,17 @@ fn weightOf(exponent: vec4f) -> vec4f {
 }`;
 
 /**
- * Which rows of an f32 dO a loop over queries takes: all where they share one power, else in the first
- * round those of the largest power of each tile, and in later rounds, one after the other, the others.
+ * Which rows of an f32 dO a loop over queries takes: all where they share one power, else in the
+ * first round those of the largest power of each tile, and in later rounds, one after the other,
+ * the others.
  */
 export type Round = "only" | "first" | "later";
 
 /**
- * The loops over queries, retried with a smaller factor. `begin`: WGSL that initialises the sums. `later`:
- * the loop of later rounds, which has its own code so that the others stay as short as without rounds.
- * `alike`: where all queries of a workgroup may share one power of an f32 dO, the loops that know of none,
- * and the sums to scale by it.
+ * The loops over queries, retried with a smaller factor. `begin`: WGSL that initialises the sums.
+ * `later`: the loop of later rounds, which has its own code so that the others stay as short as
+ * without rounds. `alike`: where all queries of a workgroup may share one power of an f32 dO, the
+ * loops that know of none, and the sums to scale by it.
  */
 export function retryUntilFit(
   kernel: BackwardKernel,
@@ -171,7 +172,10 @@ export function leaveScoreGradients(firstRow: string, round: Round): string {
   return `scoreGradients[${at}] = select(vec4u(), ${value}, live);`;
 }
 
-/** With a scaled dO: dS of several rounds. A zero is of a query of another round, or is one of its own. */
+/**
+ * With a scaled dO: dS of several rounds. A zero is of a query of another round, or is one of its
+ * own.
+ */
 export const JOIN_HALVES = wgsl`
   fn joinHalves(later: vec4u, earlier: vec4u) -> vec4u {
     let low = select(vec4u(0xffffu), vec4u(), (later & vec4u(0x7fffu)) == vec4u());
@@ -181,7 +185,10 @@ export const JOIN_HALVES = wgsl`
 
 `;
 
-/** Classes of the powers of an f32 dO: of a row's delta, and of a round of a mask; 31 where none is left. */
+/**
+ * Classes of the powers of an f32 dO: of a row's delta, and of a round of a mask; 31 where none is
+ * left.
+ */
 export const CLASSES = wgsl`
   fn classOf(delta: f32) -> u32 { return bitcast<u32>(delta) & 31u; }
   fn powerOf(ownClass: u32) -> f32 { return bitcast<f32>((8u * min(ownClass, 30u) + 7u) << 23u); }

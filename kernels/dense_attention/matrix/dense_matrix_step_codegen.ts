@@ -1,6 +1,6 @@
 /**
- * WGSL of one step of the forward kernel on subgroup matrices, the work on 16 or 32 staged keys: first
- * the schedule, then the statements. See `dense_matrix_codegen.ts`.
+ * WGSL of one step of the forward kernel on subgroup matrices, the work on 16 or 32 staged keys:
+ * first the schedule, then the statements. See `dense_matrix_codegen.ts`.
  *
  * @module
  */
@@ -38,11 +38,16 @@ export interface DenseMatrixOptions {
   readonly inputs: InputAccess;
   /** WGSL of a walk over tiles (`tile_walk.ts`). Default: all keys up to the diagonal. */
   readonly walk?: string;
-  /** Keys and values are rows of other tensors than queries ({@linkcode TileWalk.apart}). Default false. */
+  /**
+   * Keys and values are rows of other tensors than queries ({@linkcode TileWalk.apart}). Default
+   * false.
+   */
   readonly apart?: boolean;
   /** The walk declares `nearKey` ({@linkcode TileWalk.near}). Default: with `apart`. */
   readonly near?: boolean;
-  /** Most queries see the first keys of their walk ({@linkcode TileWalk.seesFirst}). Default false. */
+  /**
+   * Most queries see the first keys of their walk ({@linkcode TileWalk.seesFirst}). Default false.
+   */
   readonly seesFirst?: boolean;
   /** Type of the output's rows. Default f16. */
   readonly outputType?: DType;
@@ -190,8 +195,8 @@ function scheduleOneBlock(kernel: ForwardKernel, [part]: readonly Part[]): strin
 }
 
 /**
- * Weights and outputs of several blocks: the exponentials of the second half of them overlap the first
- * half's products.
+ * Weights and outputs of several blocks: the exponentials of the second half of them overlap the
+ * first half's products.
  */
 function scheduleBlocks(kernel: ForwardKernel, parts: readonly Part[]): string[] {
   const { depth, blocks } = kernel;

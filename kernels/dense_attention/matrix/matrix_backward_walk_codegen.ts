@@ -1,6 +1,6 @@
 /**
- * WGSL of what workgroups of the backward passes on matrix units visit: the walk over a tile's columns, the
- * parts and pieces of lists that are cut, and whether others add to the same sums. See
+ * WGSL of what workgroups of the backward passes on matrix units visit: the walk over a tile's
+ * columns, the parts and pieces of lists that are cut, and whether others add to the same sums. See
  * `dense_matrix_backward_codegen.ts`.
  *
  * @module
@@ -25,7 +25,9 @@ export function openPath(
   ];
 }
 
-/** Whether other rectangles add to the sums of keys before and after this one, if no walk says so. */
+/**
+ * Whether other rectangles add to the sums of keys before and after this one, if no walk says so.
+ */
 export function openEdges({ walk, apart, group }: BackwardKernel): string[] {
   if (apart) return [];
   const later = group > 1
@@ -79,8 +81,8 @@ export function openTile(kernel: BackwardKernel): string[] {
 }
 
 /**
- * Stores a lane's part of dS where own rows and columns are rows of different tensors. Keys out of the
- * range of a query's tile are not seen by any query of it, and have no place.
+ * Stores a lane's part of dS where own rows and columns are rows of different tensors. Keys out of
+ * the range of a query's tile are not seen by any query of it, and have no place.
  */
 export function leaveApartGradients(): string {
   return flatWgsl`

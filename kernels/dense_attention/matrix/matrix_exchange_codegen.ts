@@ -1,6 +1,6 @@
 /**
- * WGSL that the shaders on subgroup matrices share: types, and the exchange between the results of one
- * product and the operands of the next.
+ * WGSL that the shaders on subgroup matrices share: types, and the exchange between the results of
+ * one product and the operands of the next.
  *
  * A matrix has no element access. A subgroup therefore stores its results (f32 scores) to its own
  * *scratch* in workgroup memory; each lane reads 8 of them and writes 8 weights (f16) back, which

@@ -26,7 +26,9 @@ export const WEIGHT_STRIDE = 3;
 /** 16-byte vectors of a scratch: 16 rows of scores. */
 export const SCRATCH = 16 * SCORE_STRIDE;
 
-/** 16-byte vectors from one staged row to the next: without padding, loads conflict in their banks. */
+/**
+ * 16-byte vectors from one staged row to the next: without padding, loads conflict in their banks.
+ */
 export function stageStride(headDim: number): number {
   return headDim / 8 + 1;
 }
@@ -43,7 +45,10 @@ export function matrixWorkgroupBytes(tiling: MatrixTiling, headDim: number): num
   return (staged + subgroups * SCRATCH) * 16 + 8;
 }
 
-/** 16-byte vectors of a subgroup's scratch in the pass over queries: weights of all blocks, or scores. */
+/**
+ * 16-byte vectors of a subgroup's scratch in the pass over queries: weights of all blocks, or
+ * scores.
+ */
 export function queryScratch(blocks: number): number {
   return Math.ceil(blocks / 2) * SCRATCH;
 }

@@ -82,8 +82,8 @@ export interface MatrixBackwardSchedule {
  *
  * @param options `pairsAtMost`: maximum number of query-key pairs in one dispatch of one head; a
  * rectangle has at least one tile of each. `gradientType`: type of dO and the results, default f16.
- * `walk`: a sparse pattern. Where it says how far a key's queries reach, a rectangle holds all queries of
- * its keys; else all rectangles remain, with the pairs of the pattern in them.
+ * `walk`: a sparse pattern. Where it says how far a key's queries reach, a rectangle holds all
+ * queries of its keys; else all rectangles remain, with the pairs of the pattern in them.
  * @throws {RangeError} when one head's partial sums do not fit one binding.
  */
 export function planMatrixSchedule(

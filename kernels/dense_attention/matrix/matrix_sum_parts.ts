@@ -1,6 +1,7 @@
 /**
- * The pass that adds the partial sums of dK and dV: of a list that was split into ranges of queries, and of
- * the query heads that share a head of keys and values. `dense_matrix_backward.ts` says when it is needed.
+ * The pass that adds the partial sums of dK and dV: of a list that was split into ranges of
+ * queries, and of the query heads that share a head of keys and values. `dense_matrix_backward.ts`
+ * says when it is needed.
  *
  * @module
  */

@@ -15,8 +15,8 @@ export interface StagedRows {
   /** Index of the step in its tile, if steps are unrolled. */
   readonly at: number;
   /**
-   * Statements that stage the rows fetched one step before and fetch the next, placed once per step;
-   * empty without a ring.
+   * Statements that stage the rows fetched one step before and fetch the next, placed once per
+   * step; empty without a ring.
    *
    * @param known WGSL of an f32 that is computed just before: the fetch is made to depend on it, so
    * that no compiler moves it up to where registers are short. Default: no dependence.
@@ -41,8 +41,8 @@ export interface RowStream {
   /** WGSL of the tensors' row for a row of the sequence. */
   readonly row: (row: string) => string;
   /**
-   * WGSL of the sequence's row at a position of the loop, a multiple of 16, if the loop iterates over
-   * positions of a walk; the other rows of a tile follow it. Default: positions are rows.
+   * WGSL of the sequence's row at a position of the loop, a multiple of 16, if the loop iterates
+   * over positions of a walk; the other rows of a tile follow it. Default: positions are rows.
    */
   readonly place?: (position: string) => string;
   /** The work of a step: on 16 rows. */
@@ -89,9 +89,8 @@ function stagedVectors(stream: RowStream, count: number): StagedVector[] {
  * The end of the loop over steps is deliberately not a constant. NVIDIA's compiler unrolls a loop
  * with a known end, here into more registers than there are, which costs a third of the speed.
  *
- * @param options `open`: WGSL at the start of a tile. `prepare`: WGSL next to its loads. `enter`: WGSL
- * before its steps.
- * `unrolled`: unrolled steps instead of a loop.
+ * @param options `open`: WGSL at the start of a tile. `prepare`: WGSL next to its loads. `enter`:
+ * WGSL before its steps. `unrolled`: unrolled steps instead of a loop.
  */
 export function streamTiles(
   options: RowStream & {
@@ -134,8 +133,8 @@ export function streamTiles(
 
 /**
  * The loop over rows that are staged in a ring of two tiles. While one tile is in use, the next is
- * filled, the rows of a step at a time; these were fetched one step before and held in registers: 8 of
- * them with 256 threads and two tensors of d = 128. So no thread waits for device memory.
+ * filled, the rows of a step at a time; these were fetched one step before and held in registers: 8
+ * of them with 256 threads and two tensors of d = 128. So no thread waits for device memory.
  *
  * NVIDIA's compiler must not undo that. It moves loads through a read-only binding down to the
  * store of their value, where all threads wait again; the tensors are therefore bound read-write

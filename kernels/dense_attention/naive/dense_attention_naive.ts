@@ -76,8 +76,8 @@ function pipelineOf(gpu: Pick<Gpu, "capabilities" | "adapter">, size: DenseAtten
 const SOFTWARE_STEPS = 65_535;
 
 /**
- * Refuses rows that a software driver would not finish: the last row takes two loops over d / 2 pairs
- * for each key, and two more.
+ * Refuses rows that a software driver would not finish: the last row takes two loops over d / 2
+ * pairs for each key, and two more.
  *
  * @throws {RangeError} one line with the context and the limit.
  */

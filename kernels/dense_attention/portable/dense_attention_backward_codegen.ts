@@ -14,8 +14,8 @@ import { layOut, type TileProgram } from "./tile_layout.ts";
 const SCALE = "params.scale * (1.0 / LOG2E)";
 
 /**
- * A weight from its exponent in base 2. No weight is above 1; but the log-sum-exp is rounded, by 16 at
- * 2^28, and so is the score. NaN stays NaN.
+ * A weight from its exponent in base 2. No weight is above 1; but the log-sum-exp is rounded, by 16
+ * at 2^28, and so is the score. NaN stays NaN.
  */
 const WEIGHT_OF = `
 fn weightOf(exponent: vec4f) -> vec4f {
@@ -23,11 +23,11 @@ fn weightOf(exponent: vec4f) -> vec4f {
 }`;
 
 /**
- * Generated text to append to `dense_attention_backward_query.wgsl`. The program's `stored` is also the
- * type of dO.
+ * Generated text to append to `dense_attention_backward_query.wgsl`. The program's `stored` is also
+ * the type of dO.
  *
- * @param options `walked`: a walk's predicate masks, from the private variables `walk` and `walkMask`.
- * `resultType`: type of the results, default that of dO.
+ * @param options `walked`: a walk's predicate masks, from the private variables `walk` and
+ * `walkMask`. `resultType`: type of the results, default that of dO.
  */
 export function generateQueryBackward(
   program: TileProgram,

@@ -23,8 +23,8 @@ export interface FirstProduct {
   readonly rowsType?: DType;
   readonly columnsType?: DType;
   /**
-   * Which operand repeats its last row beyond its end, where nothing that comes of it is kept. Default:
-   * none, rows beyond the end are zeros.
+   * Which operand repeats its last row beyond its end, where nothing that comes of it is kept.
+   * Default: none, rows beyond the end are zeros.
    */
   readonly repeated?: "rows" | "both";
 }

@@ -54,8 +54,8 @@ export const PORTABLE_BACKWARD_PARAMS = {
 } as const;
 
 /**
- * Chooses tile sizes for an adapter. The tiled passes hold two score tiles and one or two gradients in
- * registers, so their tiles are smaller than the forward kernel's.
+ * Chooses tile sizes for an adapter. The tiled passes hold two score tiles and one or two gradients
+ * in registers, so their tiles are smaller than the forward kernel's.
  */
 export function chooseBackwardTilings(
   gpu: Pick<Gpu, "capabilities" | "adapter">,

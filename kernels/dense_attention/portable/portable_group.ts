@@ -1,6 +1,6 @@
 /**
- * The portable kernels of dense attention where several query heads share a head of keys and values:
- * `keyRow` is the first row of that head, `GROUP` the number of query heads.
+ * The portable kernels of dense attention where several query heads share a head of keys and
+ * values: `keyRow` is the first row of that head, `GROUP` the number of query heads.
  *
  * @module
  */
@@ -28,8 +28,8 @@ export function groupQueryBackward(code: string, group: number): string {
 }
 
 /**
- * `dense_attention_backward_key_value.wgsl`, with or without a walk: a workgroup adds up the query heads
- * of its key head, one after another.
+ * `dense_attention_backward_key_value.wgsl`, with or without a walk: a workgroup adds up the query
+ * heads of its key head, one after another.
  */
 export function groupKeyValueBackward(code: string, group: number): string {
   if (group === 1) return code;

@@ -14,8 +14,8 @@ const ALL = PORTABLE_TILINGS.flatMap((tiling) =>
 );
 
 /**
- * A stage of rows and a flat one, eight columns a thread and four, sums through subgroups and through
- * workgroup memory.
+ * A stage of rows and a flat one, eight columns a thread and four, sums through subgroups and
+ * through workgroup memory.
  */
 const TILINGS = chooseFew(
   ALL,

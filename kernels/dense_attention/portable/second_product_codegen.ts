@@ -22,7 +22,10 @@ export interface SecondProduct {
   readonly valuesType?: DType;
   /** Nothing reads the weights' registers afterwards. Default false. */
   readonly consumed?: boolean;
-  /** Rows of values beyond the end are the last one, where all their weights are 0; else they are zeros. */
+  /**
+   * Rows of values beyond the end are the last one, where all their weights are 0; else they are
+   * zeros.
+   */
   readonly repeated?: boolean;
 }
 

@@ -15,10 +15,11 @@
  * kinds of step alternate between two stages of workgroup memory, so each needs one barrier:
  * filling a stage is safe because every thread that reads it has passed the previous barrier.
  *
- * The shader around these functions declares `params.rows`, `stage` of type `Stages`, and the private variables
- * `local`, `tx`, `ty`, `row0` (first row of the workgroup) and `headRow` (first row of the sequence in
- * the tensors; row n of the sequence is row headRow + n * ROW_STRIDE). Where query heads share a head of
- * keys and values, `keyRow` is that first row in the tensors of keys and values, and in their gradients.
+ * The shader around these functions declares `params.rows`, `stage` of type `Stages`, and the
+ * private variables `local`, `tx`, `ty`, `row0` (first row of the workgroup) and `headRow` (first
+ * row of the sequence in the tensors; row n of the sequence is row headRow + n * ROW_STRIDE). Where
+ * query heads share a head of keys and values, `keyRow` is that first row in the tensors of keys
+ * and values, and in their gradients.
  *
  * @module
  */
@@ -26,7 +27,9 @@ import { NEAREST_HALF } from "../../gpu/half.ts";
 import { range, wgsl } from "../../gpu/wgsl.ts";
 import { layOut, reducedRows, type TileProgram } from "./tile_layout.ts";
 
-/** Constants that the shaders use, conversion to the storage type, and the order of staged columns. */
+/**
+ * Constants that the shaders use, conversion to the storage type, and the order of staged columns.
+ */
 export function generateConstants(
   { tiling, headDim, dtype, stored = dtype, rowStride, group = 1 }: TileProgram,
 ): string {
@@ -96,8 +99,8 @@ export function forEachUnit(
 const KEY_TENSORS: readonly string[] = ["keys", "values", "keyGradients", "valueGradients"];
 
 /**
- * The variable that holds the first row of a sequence in a tensor: `keyRow` where several query heads
- * share a head of it, else `headRow`.
+ * The variable that holds the first row of a sequence in a tensor: `keyRow` where several query
+ * heads share a head of it, else `headRow`.
  */
 function headRowOf(tensor: string, group = 1): string {
   return group > 1 && KEY_TENSORS.includes(tensor) ? "keyRow" : "headRow";
@@ -117,8 +120,9 @@ export interface VectorPlace {
 }
 
 /**
- * Loads 16 bytes of a row into a register; of the last row if the row does not exist. The load is in no
- * branch and nothing follows it: a driver waits for it where its value is used or a branch ends.
+ * Loads 16 bytes of a row into a register; of the last row if the row does not exist. The load is
+ * in no branch and nothing follows it: a driver waits for it where its value is used or a branch
+ * ends.
  */
 export function fetchVector(register: string, buffer: string, at: VectorPlace): string {
   const first = at.apart ? "column0Row + n" : `${headRowOf(buffer, at.group)} + n * ROW_STRIDE`;
@@ -138,7 +142,9 @@ function rowsOf({ apart }: VectorPlace): string {
   return apart ? "columnRows" : "params.rows";
 }
 
-/** The function `store<name>()`: writes the thread's output rows, each times a WGSL factor of row r. */
+/**
+ * The function `store<name>()`: writes the thread's output rows, each times a WGSL factor of row r.
+ */
 export function generateStoreRows(
   program: TileProgram,
   options: {
@@ -187,8 +193,8 @@ export interface RowReduction {
 }
 
 /**
- * Statements that reduce one value per row, the variables `<name>0`, `<name>1`, …, over the THREADS_X
- * threads that share the row.
+ * Statements that reduce one value per row, the variables `<name>0`, `<name>1`, …, over the
+ * THREADS_X threads that share the row.
  *
  * Without subgroups the values are exchanged in stage 0, which must be free: all threads that read
  * it must have passed a barrier since. Afterwards it is free again.

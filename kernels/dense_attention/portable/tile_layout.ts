@@ -17,8 +17,8 @@ export interface TileProgram {
   /** Distance between consecutive rows of a sequence in the tensors, in rows. Default 1. */
   readonly rowStride?: number;
   /**
-   * Columns are rows of other tensors than own rows (`TileWalk.apart`): their first row is the private
-   * variable `column0Row`, their number `columnRows`. Default false.
+   * Columns are rows of other tensors than own rows (`TileWalk.apart`): their first row is the
+   * private variable `column0Row`, their number `columnRows`. Default false.
    */
   readonly apart?: boolean;
   /** Query heads that share a head of keys and values. Default 1. */
@@ -36,9 +36,10 @@ export interface TileLayout {
   /** Vectors of four f32 in one of the two stages. */
   readonly stageVectors: number;
   /**
-   * Vectors of a row of a stage that is declared as an array of rows, `array<array<vec4f, width>, chunk>`;
-   * 0: it is one array of vectors. A row's number is a constant where stages are multiplied, so that
-   * what a stack adds to check an index is the same for all rows and is done once.
+   * Vectors of a row of a stage that is declared as an array of rows,
+   * `array<array<vec4f, width>, chunk>`; 0: it is one array of vectors. A row's number is a
+   * constant where stages are multiplied, so that what a stack adds to check an index is the same
+   * for all rows and is done once.
    */
   readonly stageWidth: number;
   readonly workgroupBytes: number;

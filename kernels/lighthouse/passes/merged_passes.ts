@@ -1,6 +1,6 @@
 /**
- * The pyramid pass and the gather over Q, K and V in one dispatch each: short contexts do not fill a
- * device with one tensor. Shapes, numerics and results are those of `pyramid.ts` and `gather.ts`.
+ * The pyramid pass and the gather over Q, K and V in one dispatch each: short contexts do not fill
+ * a device with one tensor. Shapes, numerics and results are those of `pyramid.ts` and `gather.ts`.
  *
  * @module
  */

@@ -1,9 +1,9 @@
 /**
- * Pyramid and norm scores: one pass that reads a tensor once and writes its pooled levels and, for Q
- * and K, the scores of every pyramid entry.
+ * Pyramid and norm scores: one pass that reads a tensor once and writes its pooled levels and, for
+ * Q and K, the scores of every pyramid entry.
  *
- * Shapes: rows `[heads, N, d]`, pooled `[heads, P - N, d]` (levels 1 … L-1, finest first; level 0 is
- * the input and is never copied), scores f32 `[heads, P]`.
+ * Shapes: rows `[heads, N, d]`, pooled `[heads, P - N, d]` (levels 1 … L-1, finest first; level 0
+ * is the input and is never copied), scores f32 `[heads, P]`.
  *
  * Numerics: sums in f32 in a fixed order that does not depend on the tuning options, one rounding
  * to the storage type; scores are SQUARED norms (see `norm_scores.wgsl`), which overflow to

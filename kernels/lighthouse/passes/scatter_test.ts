@@ -121,8 +121,8 @@ Deno.test("scatter clips the last windows and adds every level", async (t) => {
   want.fill(1000, 510 * 32, 511 * 32);
   want.fill(10000, 0, 32);
   assert.deepEqual(got, want);
-  // The same slots as means: entry 255 of level 1 covers rows 510 and 511, entry 127 of level 2 rows
-  // 508 to 511, and rows under no selected entry are zero.
+  // The same slots as means: entry 255 of level 1 covers rows 510 and 511, entry 127 of level 2
+  // rows 508 to 511, and rows under no selected entry are zero.
   const mean = planScatter(geometry, { heads: 1, headDim: 32, dtype: "f32", gradient: true });
   await submit(gpu, (await createScatter(gpu, mean)).bind(slices));
   const gradient = new Float32Array((await readBuffer(gpu, slices.output)).buffer);

@@ -40,18 +40,20 @@ const PARAMS = {
 /** Options of {@linkcode planSelection}. */
 export interface SelectionOptions {
   /**
-   * Keep the candidates' keys in workgroup memory if no level has more than {@linkcode MOST_CACHED}.
-   * Default false. Results are equal.
+   * Keep the candidates' keys in workgroup memory if no level has more than
+   * {@linkcode MOST_CACHED}. Default false. Results are equal.
    */
   readonly cached?: boolean;
   /** Threads of a workgroup that caches keys: 256, 512 or 1,024. Default 512. */
   readonly threads?: number;
   /**
-   * Workgroups of a tile, if keys are cached: each finds all parents and places its share of the entries.
-   * Default 1. Results are equal.
+   * Workgroups of a tile, if keys are cached: each finds all parents and places its share of the
+   * entries. Default 1. Results are equal.
    */
   readonly parts?: number;
-  /** With several workgroups a tile: also gather the selected rows of Q, K and V. Default: do not. */
+  /**
+   * With several workgroups a tile: also gather the selected rows of Q, K and V. Default: do not.
+   */
   readonly gathers?: { readonly headDim: number; readonly dtype: DType };
 }
 
@@ -63,7 +65,10 @@ const CACHED_THREADS = 512;
 
 /** Storage buffers that a selection binds which gathers. */
 const GATHERING_BINDINGS = 13;
-/** Tiles of all heads up to which a selection gathers, and its workgroups a tile: measured on an H200. */
+/**
+ * Tiles of all heads up to which a selection gathers, and its workgroups a tile: measured on an
+ * H200.
+ */
 const MOST_GATHERING = 8;
 const GATHERING_PARTS = 16;
 
@@ -167,8 +172,8 @@ export function fastestSelection(
 }
 
 /**
- * The fastest options for a layer. Where tiles and heads are too few for a device, several workgroups a
- * tile also gather.
+ * The fastest options for a layer. Where tiles and heads are too few for a device, several
+ * workgroups a tile also gather.
  *
  * @param size the heads of a block, and their rows. `tuning`: what to choose otherwise.
  */

@@ -1,6 +1,6 @@
 /**
- * The passes of a layer that do the same to Q, K and V, over a block of heads: the pyramid with norm
- * scores, and the gather. In one dispatch each, or in one for each tensor.
+ * The passes of a layer that do the same to Q, K and V, over a block of heads: the pyramid with
+ * norm scores, and the gather. In one dispatch each, or in one for each tensor.
  *
  * @module
  */

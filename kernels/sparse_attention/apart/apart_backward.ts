@@ -1,7 +1,7 @@
 /**
- * The tiled backward passes where queries and keys are rows of different tensors: shaders and binding.
- * `apart_plan.ts` plans them; the shaders are those of dense attention with a walk. dQ is f32: a query's
- * parts are added later.
+ * The tiled backward passes where queries and keys are rows of different tensors: shaders and
+ * binding. `apart_plan.ts` plans them; the shaders are those of dense attention with a walk. dQ is
+ * f32: a query's parts are added later.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Plans the tiled backward passes where queries and keys are rows of different tensors (a walk with
- * `apart`): tilings, and on matrix units the ranges of queries whose gradients of scores are in memory
- * at the same time. The kernels are those of dense attention.
+ * `apart`): tilings, and on matrix units the ranges of queries whose gradients of scores are in
+ * memory at the same time. The kernels are those of dense attention.
  *
  * @module
  */
@@ -66,7 +66,10 @@ export interface QueryCuts {
   readonly ranges: readonly QueryRange[];
   /** Queries of a part: no workgroup of the pass over keys and values visits more. */
   readonly partQueries: number;
-  /** Whether slots are pieces of packed lists. Else they are the parts of a range, and go on in the next. */
+  /**
+   * Whether slots are pieces of packed lists. Else they are the parts of a range, and go on in the
+   * next.
+   */
   readonly packed: boolean;
   /** Partial sums of a head. */
   readonly slots: number;
@@ -168,8 +171,8 @@ export function planApartBackward(
 }
 
 /**
- * Cuts queries into ranges whose gradients of scores have room, and these into parts that are about as
- * much work for a workgroup of keys.
+ * Cuts queries into ranges whose gradients of scores have room, and these into parts that are about
+ * as much work for a workgroup of keys.
  */
 function cutQueries(
   { capabilities }: Pick<Gpu, "capabilities">,

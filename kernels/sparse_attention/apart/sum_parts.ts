@@ -1,6 +1,6 @@
 /**
- * The pass that adds the partial sums of dK and dV of parts of queries, where queries and keys are rows of
- * different tensors. `apart_plan.ts` says when it is needed.
+ * The pass that adds the partial sums of dK and dV of parts of queries, where queries and keys are
+ * rows of different tensors. `apart_plan.ts` says when it is needed.
  *
  * @module
  */
@@ -28,7 +28,10 @@ const PARAMS = {
 
 const THREADS = 64;
 
-/** Slots of a tile of keys that sees parts `first … end - 1`: pieces of a list, or parts of any range. */
+/**
+ * Slots of a tile of keys that sees parts `first … end - 1`: pieces of a list, or parts of any
+ * range.
+ */
 function slotCode(packed: boolean): string {
   return packed
     ? wgsl`

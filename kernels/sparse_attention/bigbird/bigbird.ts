@@ -1,10 +1,11 @@
 /**
- * Causal BigBird attention: blocks of queries hold global blocks in front, a window of blocks up to their
- * own, and seeded random blocks (arXiv 2007.14062; its causal half as DeepSpeed's sparse attention cuts
- * it). Of its own block a query sees the keys up to itself. Every head draws its own blocks.
+ * Causal BigBird attention: blocks of queries hold global blocks in front, a window of blocks up to
+ * their own, and seeded random blocks (arXiv 2007.14062; its causal half as DeepSpeed's sparse
+ * attention cuts it). Of its own block a query sees the keys up to itself. Every head draws its own
+ * blocks.
  *
- * The kernels are those of dense attention with a walk over lists of tiles (`tile_lists/block_walk.ts`),
- * made on the host: they depend on the seed and the shape alone.
+ * The kernels are those of dense attention with a walk over lists of tiles
+ * (`tile_lists/block_walk.ts`), made on the host: they depend on the seed and the shape alone.
  *
  * @module
  */
@@ -152,8 +153,8 @@ export const bigBird: Implementation = denseImplementation({
       options: { block: 64, globalBlocks: 2, windowBlocks: 2, randomBlocks: 3, patternSeed: 1 },
     },
     {
-      // 9N/512 keys a query, as a Lighthouse layer with k = N/64, L = 3, p = 4 has pairs: N/64 · 9/512
-      // blocks, of which four are no random ones.
+      // 9N/512 keys a query, as a Lighthouse layer with k = N/64, L = 3, p = 4 has pairs: N/64 ·
+      // 9/512 blocks, of which four are no random ones.
       name: "matched",
       options: {
         block: 64,
@@ -164,7 +165,8 @@ export const bigBird: Implementation = denseImplementation({
       },
     },
     {
-      // The same pairs where the lists of blocks of 64 would be too long, or shorter than four: nine blocks.
+      // The same pairs where the lists of blocks of 64 would be too long, or shorter than four:
+      // nine blocks.
       name: "matched-blocks",
       options: {
         block: "N/512",

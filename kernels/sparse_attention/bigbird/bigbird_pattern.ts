@@ -1,6 +1,7 @@
 /**
- * The block pattern of causal BigBird attention (arXiv 2007.14062, its left half as DeepSpeed cuts it):
- * global blocks in front, a window of blocks up to the own one, and seeded random blocks of the rest.
+ * The block pattern of causal BigBird attention (arXiv 2007.14062, its left half as DeepSpeed cuts
+ * it): global blocks in front, a window of blocks up to the own one, and seeded random blocks of
+ * the rest.
  *
  * @module
  */
@@ -25,7 +26,10 @@ export interface BigBirdPattern {
   readonly patternSeed: number;
 }
 
-/** Draws for one block of queries; the lowest blocks that were not kept take the place of what lacks. */
+/**
+ * Draws for one block of queries; the lowest blocks that were not kept take the place of what
+ * lacks.
+ */
 const DRAWS = 64;
 
 /** Lists of all heads: they depend on the seed and the shape alone. */

@@ -26,7 +26,10 @@ const PUBLISHED = {
   patternSeed: 1,
 };
 
-/** Blocks smaller than tiles, as large, larger than the context; no global, no random ones, all of them. */
+/**
+ * Blocks smaller than tiles, as large, larger than the context; no global, no random ones, all of
+ * them.
+ */
 const PATTERNS = [
   { block: 16, globalBlocks: 1, windowBlocks: 2, randomBlocks: 1, patternSeed: 7 },
   { block: 16, globalBlocks: 0, windowBlocks: 1, randomBlocks: 2, patternSeed: 4294967295 },

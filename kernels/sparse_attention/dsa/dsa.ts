@@ -1,10 +1,11 @@
 /**
- * DSA, the sparse attention of DeepSeek-V3.2-Exp: an index scores every earlier token for a query, and all
- * heads attend to the `topk` best, fewer where fewer come before.
+ * DSA, the sparse attention of DeepSeek-V3.2-Exp: an index scores every earlier token for a query,
+ * and all heads attend to the `topk` best, fewer where fewer come before.
  *
- * I[t, s] = Σ_j w[t, j]·max(0, q[t, j]·k[s]), s ≤ t, in f32; of equal scores the smaller token is first. The
- * published layer shares its keys among all heads (kvHeads = 1); with a key head a head each gathers its own
- * rows. The index is a quarter of dense attention's work at J = H/2, c = d, and quadratic.
+ * I[t, s] = Σ_j w[t, j]·max(0, q[t, j]·k[s]), s ≤ t, in f32; of equal scores the smaller token is
+ * first. The published layer shares its keys among all heads (kvHeads = 1); with a key head a head
+ * each gathers its own rows. The index is a quarter of dense attention's work at J = H/2, c = d,
+ * and quadratic.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * The backward pass of attention over gathered queries, bound. `gathered_plan.ts` explains it; the tiled
- * passes are those of dense attention with a walk.
+ * The backward pass of attention over gathered queries, bound. `gathered_plan.ts` explains it; the
+ * tiled passes are those of dense attention with a walk.
  *
  * @module
  */

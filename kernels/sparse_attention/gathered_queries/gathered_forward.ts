@@ -1,6 +1,6 @@
 /**
- * The forward pass of attention over gathered queries, bound: lists, then for some heads at a time the
- * queries of all entries, attention, and the merge. `gathered_plan.ts` explains it.
+ * The forward pass of attention over gathered queries, bound: lists, then for some heads at a time
+ * the queries of all entries, attention, and the merge. `gathered_plan.ts` explains it.
  *
  * @module
  */
@@ -69,8 +69,8 @@ export function leavesSums({ forward }: Pick<GatheredPlan, "forward">): boolean 
 }
 
 /**
- * Whether the gathered queries of the forward pass are all in memory for the backward pass, if no other
- * block of heads uses the scratch.
+ * Whether the gathered queries of the forward pass are all in memory for the backward pass, if no
+ * other block of heads uses the scratch.
  */
 export function keepsQueries(plan: GatheredPlan): boolean {
   const { forward, sizes } = plan;
@@ -157,7 +157,10 @@ export async function bindGatheredForward(
   };
 }
 
-/** Binds the copies of queries to their entries, and says which rows the kernel binds; it may need no copies. */
+/**
+ * Binds the copies of queries to their entries, and says which rows the kernel binds; it may need
+ * no copies.
+ */
 export async function bindEntryQueries(
   gpu: Gpu,
   { forward, sizes, headDim, dtype }: GatheredPlan,

@@ -1,12 +1,12 @@
 /**
  * Plans attention over gathered queries: which kernels, how many heads at a time, and the memory.
  *
- * Each key head's queries are packed by the block that they selected (`query_lists.ts`); the kernels of
- * dense attention compute every entry against the keys of its block, with a walk (`gathered_walk.ts`).
- * In the forward pass an entry leaves its normalised row in f32 and its log-sum-exp, or sums of short blocks
- * (`short_blocks.ts`), and a merge joins a query's entries in the order of blocks. In the backward pass
- * entries have the log-sum-exp and delta of their query, so dK and dV are sums over a block's list, and
- * dQ is added by a merge.
+ * Each key head's queries are packed by the block that they selected (`query_lists.ts`); the
+ * kernels of dense attention compute every entry against the keys of its block, with a walk
+ * (`gathered_walk.ts`). In the forward pass an entry leaves its normalised row in f32 and its
+ * log-sum-exp, or sums of short blocks (`short_blocks.ts`), and a merge joins a query's entries in
+ * the order of blocks. In the backward pass entries have the log-sum-exp and delta of their query,
+ * so dK and dV are sums over a block's list, and dQ is added by a merge.
  *
  * Where the entries of a key head do not fit a binding, queries come in turns (`turns.ts`).
  *
@@ -78,8 +78,8 @@ export interface GatheredPlan extends GatheredOptions {
 }
 
 /**
- * Bytes of one tensor of the entries that are in memory at a time, at most: fewer dispatches end in fewer
- * idle processors, and fewer turns clear and add dK and dV less often.
+ * Bytes of one tensor of the entries that are in memory at a time, at most: fewer dispatches end in
+ * fewer idle processors, and fewer turns clear and add dK and dV less often.
  */
 const MOST_PACKED_BYTES = 2 ** 31;
 
@@ -216,7 +216,10 @@ function turnBytes(
   };
 }
 
-/** Sizes with all queries in one turn where a binding takes its entries, else in as few as have room. */
+/**
+ * Sizes with all queries in one turn where a binding takes its entries, else in as few as have
+ * room.
+ */
 function fittingSizes(
   options: GatheredOptions,
   { kernel, limit }: { readonly kernel: DenseKernel; readonly limit: number },

@@ -2,15 +2,16 @@
  * The walk of gathered queries: own rows are queries packed by the block of keys that they selected
  * (`query_lists.ts`), columns the keys of that block, or the other way round for dK and dV.
  *
- * The list of block c holds the queries that selected it, ascending. Every query selects its own block,
- * so the list begins with the block's own queries: entry i may see the keys up to the i-th of the block
- * (with G query heads to a key head, entry i belongs to query i / G). That one comparison is the causal
- * mask of the own block, and true for all later queries. Lists begin at multiples of `tileRows`; entries
- * past a list's end have an unbounded log-sum-exp and dO of zero.
+ * The list of block c holds the queries that selected it, ascending. Every query selects its own
+ * block, so the list begins with the block's own queries: entry i may see the keys up to the i-th
+ * of the block (with G query heads to a key head, entry i belongs to query i / G). That one
+ * comparison is the causal mask of the own block, and true for all later queries. Lists begin at
+ * multiples of `tileRows`; entries past a list's end have an unbounded log-sum-exp and dO of zero.
  *
- * Where queries come in turns (`turns.ts`), lists of blocks before a turn's first query begin with later
- * queries, which see all of the block. The walk places the start of such a list as far back as the block's
- * own queries would take, so that the same comparison holds; sums of u32 numbers wrap around.
+ * Where queries come in turns (`turns.ts`), lists of blocks before a turn's first query begin with
+ * later queries, which see all of the block. The walk places the start of such a list as far back
+ * as the block's own queries would take, so that the same comparison holds; sums of u32 numbers
+ * wrap around.
  *
  * @module
  */
@@ -34,11 +35,11 @@ const PARAMS = {
 /**
  * The walk over the lists of some key heads.
  *
- * @param options `heads`: key heads of a dispatch. `tables`: where tiles and lists begin, of all key
- * heads of a block; a plan needs none. `turn`: whose lists these are, default the first. `gathers`: whether
- * the kernel reads queries itself, from the rows that `sources` has for the entries. Its code also declares
- * `sourceOf(head: u32, entry: u32) -> u32`, all bits of which are set where no query is, and
- * `queryRowOf(head: u32, source: u32) -> u32`, the row of queries.
+ * @param options `heads`: key heads of a dispatch. `tables`: where tiles and lists begin, of all
+ * key heads of a block; a plan needs none. `turn`: whose lists these are, default the first.
+ * `gathers`: whether the kernel reads queries itself, from the rows that `sources` has for the
+ * entries. Its code also declares `sourceOf(head: u32, entry: u32) -> u32`, all bits of which are
+ * set where no query is, and `queryRowOf(head: u32, source: u32) -> u32`, the row of queries.
  */
 export function gatheredWalk(
   sizes: ListSizes,
@@ -55,8 +56,8 @@ export function gatheredWalk(
     apart: true,
     gathers,
     seesFirst: true,
-    // Lists that are as long as the context are cut. Others begin in the order of their length, which
-    // ends with less idle than pieces of a part, and needs no sums.
+    // Lists that are as long as the context are cut. Others begin in the order of their length,
+    // which ends with less idle than pieces of a part, and needs no sums.
     ...forced > 0 && {
       packed: { lists: blocks, keys: block },
       // Of most lists less than two parts: each has partial sums of its own.

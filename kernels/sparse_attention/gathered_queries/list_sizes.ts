@@ -1,6 +1,6 @@
 /**
- * Sizes of the lists of queries by block: for each block of keys the ascending queries that selected it,
- * packed one list after another.
+ * Sizes of the lists of queries by block: for each block of keys the ascending queries that
+ * selected it, packed one list after another.
  *
  * @module
  */
@@ -23,7 +23,9 @@ export interface BlockSelection {
 export interface ListSizes extends Required<BlockSelection> {
   /** M. */
   readonly blocks: number;
-  /** Queries whose entries are in memory at the same time, in order; all but the last are as many. */
+  /**
+   * Queries whose entries are in memory at the same time, in order; all but the last are as many.
+   */
   readonly turns: readonly QueryTurn[];
   /** (query, block) pairs of the longest turn. */
   readonly entries: number;
@@ -51,7 +53,10 @@ const MOST_TILE_ROWS = 256;
 /** Tiles of a list, at least, if tiles may be smaller: its last one is half empty. */
 const TILES_OF_LIST = 4;
 
-/** Queries that see c whole blocks before their own, for c from 0 on: with the own one c + 1 selected. */
+/**
+ * Queries that see c whole blocks before their own, for c from 0 on: with the own one c + 1
+ * selected.
+ */
 function* selected(
   { rows, block, count }: BlockSelection,
 ): Generator<[queries: number, c: number]> {
@@ -77,7 +82,10 @@ function pairsBefore(selection: BlockSelection): readonly [entries: number, pair
   return [entries, pairs];
 }
 
-/** Queries of a turn are a multiple of this many: whole blocks, and whole steps of any binding's offset. */
+/**
+ * Queries of a turn are a multiple of this many: whole blocks, and whole steps of any binding's
+ * offset.
+ */
 export function turnUnit(block: number): number {
   return block % 64 === 0 ? block : 2 * block;
 }
@@ -85,8 +93,8 @@ export function turnUnit(block: number): number {
 /**
  * Derives the sizes.
  *
- * @param options `least`: entries of the smallest tile of the kernels, a power of two. `turnRows`: queries
- * of a turn, a multiple of {@linkcode turnUnit}; default all.
+ * @param options `least`: entries of the smallest tile of the kernels, a power of two. `turnRows`:
+ * queries of a turn, a multiple of {@linkcode turnUnit}; default all.
  */
 export function listSizes(
   selection: BlockSelection,

@@ -140,7 +140,10 @@ export async function bindStatistics(
   return { dispatches: [dispatch], destroy: () => uniform.destroy() };
 }
 
-/** Binds the copies that the backward pass of some entries reads: Q if given, dO, log-sum-exp and delta. */
+/**
+ * Binds the copies that the backward pass of some entries reads: Q if given, dO, log-sum-exp and
+ * delta.
+ */
 export async function bindEntries(
   gpu: Gpu,
   options: {

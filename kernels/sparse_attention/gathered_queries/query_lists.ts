@@ -1,9 +1,9 @@
 /**
- * The lists of queries by block: to each block of keys the ascending queries that selected it, packed one
- * list after another (`query_lists.wgsl`).
+ * The lists of queries by block: to each block of keys the ascending queries that selected it,
+ * packed one list after another (`query_lists.wgsl`).
  *
- * Shapes: selected blocks u32 `[key heads, N, count]`, ascending, ~0 past the end, each with the query's
- * own block; entries `[key heads, packed, …]` (`list_sizes.ts`).
+ * Shapes: selected blocks u32 `[key heads, N, count]`, ascending, ~0 past the end, each with the
+ * query's own block; entries `[key heads, packed, …]` (`list_sizes.ts`).
  *
  * @module
  */
@@ -44,7 +44,9 @@ export interface ListBuffers {
   readonly places: BufferSlice;
 }
 
-/** Bytes of one key head of each of {@linkcode ListBuffers}; of one turn, but for lists and places. */
+/**
+ * Bytes of one key head of each of {@linkcode ListBuffers}; of one turn, but for lists and places.
+ */
 export function listBytes(sizes: ListSizes): Record<keyof ListBuffers, number> {
   const { rows, count, blocks, packed, tileRows, turns } = sizes;
   const words = 4 * blocks * Math.ceil(turns[0].end / 32);

@@ -1,20 +1,21 @@
 /**
- * The forward pass over gathered queries on matrix units, where blocks are so short that all scores of a
- * row fit registers: no first reference, no workgroup that starts over, no second maximum.
+ * The forward pass over gathered queries on matrix units, where blocks are so short that all scores
+ * of a row fit registers: no first reference, no workgroup that starts over, no second maximum.
  *
- * A workgroup stages the keys and values of one block and takes 64 entries at a time of that block's list,
- * 16 a subgroup, whose queries it fetches itself: through its scratch, half of a row at a time, to left
- * matrices. A lane has 8 scores of a row for each 16 keys, finds the row's maximum with the lane that
- * has the others, and stores weights 2^((x - max)·scale + 15), rounded to f16, for the product with V. A
- * weight that f16 rounds to zero is below 2^-40 of the largest. All products with K, then with V, are in
- * flight at once.
+ * A workgroup stages the keys and values of one block and takes 64 entries at a time of that
+ * block's list, 16 a subgroup, whose queries it fetches itself: through its scratch, half of a row
+ * at a time, to left matrices. A lane has 8 scores of a row for each 16 keys, finds the row's
+ * maximum with the lane that has the others, and stores weights 2^((x - max)·scale + 15), rounded
+ * to f16, for the product with V. A weight that f16 rounds to zero is below 2^-40 of the largest.
+ * All products with K, then with V, are in flight at once.
  *
- * An entry leaves sums, which are stored as matrices: of rows of V times weights, of weights, and the natural
- * logarithm r that they refer to, so that the log-sum-exp is r + ln(sum). The merge divides.
+ * An entry leaves sums, which are stored as matrices: of rows of V times weights, of weights, and
+ * the natural logarithm r that they refer to, so that the log-sum-exp is r + ln(sum). The merge
+ * divides.
  *
  * Bindings and parameters are those of the kernel of dense attention on matrix units
- * (`dense_matrix_codegen.ts`), so that the two are launched alike, but that queries are not those of
- * entries; no workgroup counts as restarted.
+ * (`dense_matrix_codegen.ts`), so that the two are launched alike, but that queries are not those
+ * of entries; no workgroup counts as restarted.
  *
  * Workgroup memory: (2 * block * (d/8 + 1) + 4 * 2 * 96) * 16 bytes.
  *
@@ -60,8 +61,8 @@ const MOST_ROWS = 4 * STEP_ROWS;
 const LARGEST_WEIGHT = 15;
 
 /**
- * The plan with the kernel of short blocks, or as it is where blocks are longer or the device has not the
- * memory.
+ * The plan with the kernel of short blocks, or as it is where blocks are longer or the device has
+ * not the memory.
  *
  * @param options `tileRows`: lists begin at multiples of it.
  */
@@ -134,7 +135,8 @@ function generateShortBlocks(
     { j, c }: { readonly j: number; readonly c: number },
   ) =>
     `subgroupMatrixLoad<${RIGHT}, ${order}>(&${tensor}, ${16 * j * stride + 2 * c}u, ${stride}u)`;
-  // Each subgroup fetches its 16 rows, half of each at a time; a row of scratch is padded as staged rows are.
+  // Each subgroup fetches its 16 rows, half of each at a time; a row of scratch is padded as staged
+  // rows are.
   const half = vectors / 2;
   const fetch = (h: number, i: number) => {
     const vector = `(lane + ${32 * i}u) % ${half}u + ${h * half}u`;

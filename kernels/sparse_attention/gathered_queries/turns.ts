@@ -1,11 +1,11 @@
 /**
- * Turns: ranges of queries whose entries are in memory at the same time, where those of all queries do not
- * fit a binding. Each turn has lists of its own, over its queries alone and all blocks of keys. Every query
- * is in one turn with all of its entries, so outputs and dQ need no other turn; dK and dV are sums of the
- * turns, added in their order.
+ * Turns: ranges of queries whose entries are in memory at the same time, where those of all queries
+ * do not fit a binding. Each turn has lists of its own, over its queries alone and all blocks of
+ * keys. Every query is in one turn with all of its entries, so outputs and dQ need no other turn;
+ * dK and dV are sums of the turns, added in their order.
  *
- * A turn begins at a block of keys and at a multiple of 64 queries, so buffers with a row a query are bound
- * from its first query on.
+ * A turn begins at a block of keys and at a multiple of 64 queries, so buffers with a row a query
+ * are bound from its first query on.
  *
  * @module
  */

@@ -1,14 +1,14 @@
 /**
- * Attention over gathered tokens, forward and backward: each query attends to the tokens of its list, which
- * all heads share.
+ * Attention over gathered tokens, forward and backward: each query attends to the tokens of its
+ * list, which all heads share.
  *
- * Shapes: Q, O, dO, dQ `[heads, N, d]`; K, V, dK, dV `[kvHeads, N, d]`; log-sum-exp and delta `[heads, N]`
- * f32; lists i32 `[queries, width]` in blocks of queries, ascending, padded with -1.
+ * Shapes: Q, O, dO, dQ `[heads, N, d]`; K, V, dK, dV `[kvHeads, N, d]`; log-sum-exp and delta
+ * `[heads, N]` f32; lists i32 `[queries, width]` in blocks of queries, ascending, padded with -1.
  *
- * Numerics: f16 or f32 storage, all products and sums f32; forward on matrix units f16 products and weights
- * rounded to f16, as in dense attention. dK and dV of a token add up the queries that list
- * it, ascending, and of each query its heads: lists become rows of bits, one strip of keys at a time. No
- * float atomics; the same bits every time.
+ * Numerics: f16 or f32 storage, all products and sums f32; forward on matrix units f16 products and
+ * weights rounded to f16, as in dense attention. dK and dV of a token add up the queries that list
+ * it, ascending, and of each query its heads: lists become rows of bits, one strip of keys at a
+ * time. No float atomics; the same bits every time.
  *
  * @module
  */

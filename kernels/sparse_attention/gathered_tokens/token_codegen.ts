@@ -1,12 +1,12 @@
 /**
- * WGSL of attention over gathered tokens: each query has a list of tokens, and each workgroup gathers their
- * rows of K and V for the query heads of one key head, or for one key token the rows of the queries that
- * list it.
+ * WGSL of attention over gathered tokens: each query has a list of tokens, and each workgroup
+ * gathers their rows of K and V for the query heads of one key head, or for one key token the rows
+ * of the queries that list it.
  *
- * A workgroup has 128 threads. Rows are gathered C at a time; *dots* are computed by LANES threads a pair of
- * a gathered row and an own row, from workgroup memory; *sums* by threads that each own four columns of d
- * and every SLICES-th gathered row, and add up over slices at the end, in their order. Nothing is shared
- * between workgroups.
+ * A workgroup has 128 threads. Rows are gathered C at a time; *dots* are computed by LANES threads
+ * a pair of a gathered row and an own row, from workgroup memory; *sums* by threads that each own
+ * four columns of d and every SLICES-th gathered row, and add up over slices at the end, in their
+ * order. Nothing is shared between workgroups.
  *
  * @module
  */
@@ -71,8 +71,8 @@ function readTokens({ tile }: Sizes): string[] {
 }
 
 /**
- * The forward pass. Bindings: params, queries, keys, values, lists, output, logSumExp. One workgroup: a query
- * and a key head.
+ * The forward pass. Bindings: params, queries, keys, values, lists, output, logSumExp. One
+ * workgroup: a query and a key head.
  */
 export function generateTokenForward(program: TokenProgram): string {
   const size = sizesOf(program, program.group);
@@ -179,8 +179,8 @@ export function generateTokenForward(program: TokenProgram): string {
 }
 
 /**
- * dQ. Bindings: params, queries, keys, values, outputGradients, logSumExp, delta, lists, queryGradients. One
- * workgroup: a query and a key head.
+ * dQ. Bindings: params, queries, keys, values, outputGradients, logSumExp, delta, lists,
+ * queryGradients. One workgroup: a query and a key head.
  */
 export function generateTokenQuery(program: TokenProgram): string {
   const size = sizesOf(program, program.group);

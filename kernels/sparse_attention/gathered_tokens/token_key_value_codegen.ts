@@ -25,9 +25,9 @@ import {
 } from "./token_parts_codegen.ts";
 
 /**
- * dK and dV of a strip of key tokens. Bindings: params, queries, keys, values, outputGradients, logSumExp,
- * delta, bits, keyGradients, valueGradients. One workgroup: a key token and a key head. The queries that
- * list the token are the bits of its row, ascending.
+ * dK and dV of a strip of key tokens. Bindings: params, queries, keys, values, outputGradients,
+ * logSumExp, delta, bits, keyGradients, valueGradients. One workgroup: a key token and a key head.
+ * The queries that list the token are the bits of its row, ascending.
  */
 export function generateTokenKeyValue(program: TokenProgram): string {
   const size = sizesOf(program, 1);

@@ -1,15 +1,16 @@
 /**
- * WGSL of the forward pass of attention over gathered tokens on subgroup matrices, generated as one function.
+ * WGSL of the forward pass of attention over gathered tokens on subgroup matrices, generated as one
+ * function.
  *
- * A workgroup is one subgroup: a query, and the query heads of one key head, which are the rows of its left
- * matrices, up to 16. K and V of 16 listed tokens at a time are gathered into workgroup memory; many
- * workgroups a processor keep many rows in flight. Scores and weights are exchanged through the scratch as
- * in dense attention.
+ * A workgroup is one subgroup: a query, and the query heads of one key head, which are the rows of
+ * its left matrices, up to 16. K and V of 16 listed tokens at a time are gathered into workgroup
+ * memory; many workgroups a processor keep many rows in flight. Scores and weights are exchanged
+ * through the scratch as in dense attention.
  *
- * **Reference.** Weights are 2^(x - m), rounded to f16; m is a row's maximum over the first 16 tokens. If a
- * sum of weights then is 60,000 or more, a weight may have overflowed; below (tokens)·2^-14 the weights that
- * f16 rounds to zero may matter. The workgroup then finds the exact maximum in a pass over K alone, and
- * starts over with weights up to 2^15.
+ * **Reference.** Weights are 2^(x - m), rounded to f16; m is a row's maximum over the first 16
+ * tokens. If a sum of weights then is 60,000 or more, a weight may have overflowed; below
+ * (tokens)·2^-14 the weights that f16 rounds to zero may matter. The workgroup then finds the exact
+ * maximum in a pass over K alone, and starts over with weights up to 2^15.
  *
  * Workgroup memory: (2 * 16 * (d/8 + 1) + 96) * 16 bytes and a word.
  *

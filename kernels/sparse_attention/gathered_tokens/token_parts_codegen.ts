@@ -181,7 +181,9 @@ export function columns({ vectors }: Sizes): string[] {
   return [`let column = local % ${vectors}u;`, `let slice = local / ${vectors}u;`];
 }
 
-/** Gathers rows of sources into stages; `row` is WGSL of the row that the staged row `i` comes from. */
+/**
+ * Gathers rows of sources into stages; `row` is WGSL of the row that the staged row `i` comes from.
+ */
 export function gather(
   { tile, vectors, stride }: Sizes,
   sources: readonly (readonly [source: string, stage: Stage])[],

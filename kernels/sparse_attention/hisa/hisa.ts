@@ -1,9 +1,11 @@
 /**
- * HISA: DSA's list found in two steps (arXiv 2603.28458). Means of blocks of index keys are scored first; a
- * query keeps the first block, its own and the best of the others, `indexBlocks` in all, and only tokens of
- * these are scored and ranked. The index is no longer quadratic but in the number of blocks.
+ * HISA: DSA's list found in two steps (arXiv 2603.28458). Means of blocks of index keys are scored
+ * first; a query keeps the first block, its own and the best of the others, `indexBlocks` in all,
+ * and only tokens of these are scored and ranked. The index is no longer quadratic but in the
+ * number of blocks.
  *
- * Attention and its backward pass are DSA's. HISA is published for inference; the backward pass is ours.
+ * Attention and its backward pass are DSA's. HISA is published for inference; the backward pass is
+ * ours.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * Mixture of Block Attention (Lu et al., arXiv 2502.13189; MoonshotAI/MoBA): every query of every head
- * attends to its own block of keys up to itself, and to the earlier blocks whose mean key has the largest
- * products with it. Scores and lists carry no gradient.
+ * Mixture of Block Attention (Lu et al., arXiv 2502.13189; MoonshotAI/MoBA): every query of every
+ * head attends to its own block of keys up to itself, and to the earlier blocks whose mean key has
+ * the largest products with it. Scores and lists carry no gradient.
  *
  * A query's list is selected on the device (`selectors/block_selection.ts`); attention is dense
  * attention's kernels over queries gathered by block (`gathered_queries/gathered_plan.ts`).
@@ -81,7 +81,9 @@ export function blockSpans(
   return spans;
 }
 
-/** The blocks before a query's own, by the products of the query with their mean keys, in float64. */
+/**
+ * The blocks before a query's own, by the products of the query with their mean keys, in float64.
+ */
 function rank(keys: ArrayLike<number>, { shape, options }: Problem) {
   const { context: rows, headDim: d } = shape;
   const block = options!.block!;
@@ -107,7 +109,8 @@ function rank(keys: ArrayLike<number>, { shape, options }: Problem) {
       }
       largest = Math.max(largest, size);
     }
-    // Roundings of a mean, added by one of at least 4 threads, and of a product of d terms, at most.
+    // Roundings of a mean, added by one of at least 4 threads, and of a product of d terms, at
+    // most.
     return { scores, tolerance: (block / 4 + 64 + d) * 2 ** -24 * largest, forced: [own] };
   };
 }
@@ -128,7 +131,8 @@ export const moba: Implementation = {
   presets: [
     { name: "published", options: { block: 512, topk: 3 } },
     { name: "scaled", options: { block: "N/64", topk: 3 } },
-    // As many pairs as a Lighthouse layer with k = N/64, L = 3, p = 4: 9N/512 keys a query, in 2½ blocks.
+    // As many pairs as a Lighthouse layer with k = N/64, L = 3, p = 4: 9N/512 keys a query, in 2½
+    // blocks.
     { name: "matched", options: { block: "9N/1280", topk: 3 } },
   ],
   style: { color: { light: "#9c3d5a", dark: "#e58aa6" }, mark: "star" },

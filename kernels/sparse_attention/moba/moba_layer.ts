@@ -1,6 +1,6 @@
 /**
- * A layer that attends to blocks of keys that each query selects, all heads: selection, attention over
- * gathered queries, and its gradients, one block of heads after another.
+ * A layer that attends to blocks of keys that each query selects, all heads: selection, attention
+ * over gathered queries, and its gradients, one block of heads after another.
  *
  * @module
  */
@@ -67,7 +67,10 @@ interface LayerPlan {
   readonly blocks: readonly BlockPlan[];
 }
 
-/** The options as the kernels use them: no block longer than the context, no more blocks than there are. */
+/**
+ * The options as the kernels use them: no block longer than the context, no more blocks than there
+ * are.
+ */
 function effective({ block, count }: BlockOptions, rows: number): BlockOptions {
   const own = Math.min(block, Math.ceil(rows / (2 * BLOCK_UNIT)) * 2 * BLOCK_UNIT);
   return { block: own, count: Math.min(count, Math.ceil(rows / own)) };

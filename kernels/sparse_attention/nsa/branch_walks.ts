@@ -1,9 +1,10 @@
 /**
- * The walks of the two branches of NSA whose keys follow from a query's position: the seen windows of
- * compressed keys, and the sliding window. Queries are packed by key head: row t·G + g is query t of the
- * g-th query head of a group (`TileWalk.apart`).
+ * The walks of the two branches of NSA whose keys follow from a query's position: the seen windows
+ * of compressed keys, and the sliding window. Queries are packed by key head: row t·G + g is query
+ * t of the g-th query head of a group (`TileWalk.apart`).
  *
- * Compressed key i is seen from query i·s + l - 1 on; key j of the window from query j on, by w of them.
+ * Compressed key i is seen from query i·s + l - 1 on; key j of the window from query j on, by w of
+ * them.
  *
  * @module
  */
@@ -47,7 +48,10 @@ export function compressedPairs(rows: number, compression: Compression): number 
   return pairs;
 }
 
-/** Columns of tiles begin at multiples of this where gradients of scores have a place: any tile's columns. */
+/**
+ * Columns of tiles begin at multiples of this where gradients of scores have a place: any tile's
+ * columns.
+ */
 const ORIGIN_UNIT = 64;
 
 /** Keys that a tile of queries of the sliding window may see, from its origin on. */
@@ -82,13 +86,19 @@ interface BranchCode {
   readonly seesFirst?: boolean;
   /** Keys that a tile of queries visits on average. */
   readonly keysOfQuery: number;
-  /** Workgroups of a dispatch over keys and values, about: queries are cut into parts. Default: a tile each. */
+  /**
+   * Workgroups of a dispatch over keys and values, about: queries are cut into parts. Default: a
+   * tile each.
+   */
   readonly workgroups?: number;
   /** l, or w. */
   readonly window: number;
   /** s. */
   readonly stride: number;
-  /** WGSL: `firstKey(t: u32) -> u32` and `pastKey(t: u32) -> u32`, monotone; `firstQuery(key)`, `pastQuery(key)`. */
+  /**
+   * WGSL: `firstKey(t: u32) -> u32` and `pastKey(t: u32) -> u32`, monotone; `firstQuery(key)`,
+   * `pastQuery(key)`.
+   */
   readonly functions: string;
 }
 
@@ -209,7 +219,8 @@ function branchCode(
   },
 ): string {
   const queries = own === "queries";
-  // Rows of a turn are counted from its first one: `at` is a row among all queries, a factor or a term.
+  // Rows of a turn are counted from its first one: `at` is a row among all queries, a factor or a
+  // term.
   const at = (row: string) => `(${row} + walkParams.firstRow)`;
   const atFour = (rows: string) => `(${rows} + vec4u(walkParams.firstRow))`;
   const local = (row: string) => `(max(${row}, walkParams.firstRow) - walkParams.firstRow)`;

@@ -1,11 +1,12 @@
 /**
- * Native Sparse Attention (Yuan et al., arXiv 2502.11089) with mean compression: three branches over one
- * set of keys, weighted by gates. Compressed keys are the means of windows of keys; their probabilities
- * rank the blocks that the selected branch attends to; the third branch is a sliding window.
+ * Native Sparse Attention (Yuan et al., arXiv 2502.11089) with mean compression: three branches
+ * over one set of keys, weighted by gates. Compressed keys are the means of windows of keys; their
+ * probabilities rank the blocks that the selected branch attends to; the third branch is a sliding
+ * window.
  *
- * The paper's compression, projections and gates are learned; here compression is the mean, all branches
- * share K and V, and the gates are seeded: value/8 + ½ of the generator's value, for each query head and
- * branch.
+ * The paper's compression, projections and gates are learned; here compression is the mean, all
+ * branches share K and V, and the gates are seeded: value/8 + ½ of the generator's value, for each
+ * query head and branch.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * The gradients of NSA for one block of heads, bound to buffers. Gates are folded into the log-sum-exp of
- * each branch (`gate_statistics.wgsl`), so all branches read dO itself, and delta is the gradient of the
- * gate.
+ * The gradients of NSA for one block of heads, bound to buffers. Gates are folded into the
+ * log-sum-exp of each branch (`gate_statistics.wgsl`), so all branches read dO itself, and delta is
+ * the gradient of the gate.
  *
  * @module
  */

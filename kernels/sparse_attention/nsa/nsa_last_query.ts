@@ -1,7 +1,7 @@
 /**
- * What the last query of NSA attends to, from its logits alone: the logit of a mean of keys is the mean of
- * their logits, so compressed keys, their probabilities and the ranks of blocks follow, and a compressed
- * value spreads its weight over the values that it is the mean of.
+ * What the last query of NSA attends to, from its logits alone: the logit of a mean of keys is the
+ * mean of their logits, so compressed keys, their probabilities and the ranks of blocks follow, and
+ * a compressed value spreads its weight over the values that it is the mean of.
  *
  * Gates are ½, the mean of the seeded ones.
  *

@@ -1,5 +1,6 @@
 /**
- * The passes of NSA that are not attention: compression of keys and values, and the merges of the three branches in both directions.
+ * The passes of NSA that are not attention: compression of keys and values, and the merges of the
+ * three branches in both directions.
  *
  * @module
  */
@@ -173,7 +174,9 @@ async function bindMerge(
   });
 }
 
-/** Distances between the branches in buffers that hold all three, in elements; aligned for bindings. */
+/**
+ * Distances between the branches in buffers that hold all three, in elements; aligned for bindings.
+ */
 export interface BranchStrides {
   /** Of outputs, in 16 bytes. */
   readonly tensor: number;
@@ -186,8 +189,8 @@ export interface BranchStrides {
 /**
  * Joins the outputs of the branches of some key heads.
  *
- * @param options `keeps`: whether each branch's output is kept for the backward pass. `sums`: whether
- * entries of the selected branch have sums of rows.
+ * @param options `keeps`: whether each branch's output is kept for the backward pass. `sums`:
+ * whether entries of the selected branch have sums of rows.
  */
 export function bindMergeBranches(
   gpu: Gpu,
@@ -287,8 +290,8 @@ const DELTA_PARAMS = { rows: "u32", queries: "u32", gridWidth: "u32" } as const;
 /**
  * Binds the delta of a branch for the queries of one of several turns.
  *
- * @param options `slices`: the branch's output `[heads, queries, d]`; dO and delta of all heads from the
- * turn's first query on.
+ * @param options `slices`: the branch's output `[heads, queries, d]`; dO and delta of all heads
+ * from the turn's first query on.
  */
 export async function bindBranchDelta(
   gpu: Gpu,

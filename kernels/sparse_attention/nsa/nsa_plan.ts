@@ -1,11 +1,12 @@
 /**
  * Plans NSA: the kernels of its three branches, how many heads at a time, and the memory.
  *
- * Queries are packed by key head, row t·G + g, so that query heads that share a key head share its keys in
- * every branch. The compressed branch and the window are the kernels of dense attention with walks in
- * closed form (`branch_walks.ts`), the selected branch is attention over gathered queries. Where that takes
- * its queries in turns, there is one key head at a time, and the other branches and the ranking take as many
- * turns at once as have room: a sweep. dK and dV of a branch are sums over its turns or sweeps.
+ * Queries are packed by key head, row t·G + g, so that query heads that share a key head share its
+ * keys in every branch. The compressed branch and the window are the kernels of dense attention
+ * with walks in closed form (`branch_walks.ts`), the selected branch is attention over gathered
+ * queries. Where that takes its queries in turns, there is one key head at a time, and the other
+ * branches and the ranking take as many turns at once as have room: a sweep. dK and dV of a branch
+ * are sums over its turns or sweeps.
  *
  * @module
  */

@@ -1,9 +1,10 @@
 /**
- * Ranks the blocks of NSA's selected branch: the probabilities of the compressed branch, the importance of
- * blocks, and the best blocks of each query. `importance.wgsl` says how windows count for blocks.
+ * Ranks the blocks of NSA's selected branch: the probabilities of the compressed branch, the
+ * importance of blocks, and the best blocks of each query. `importance.wgsl` says how windows count
+ * for blocks.
  *
- * On matrix units one kernel computes importances from scores (`ranking_matrix_codegen.ts`); the portable
- * kernels keep probabilities between two passes.
+ * On matrix units one kernel computes importances from scores (`ranking_matrix_codegen.ts`); the
+ * portable kernels keep probabilities between two passes.
  *
  * @module
  */
@@ -151,7 +152,10 @@ interface RankingOptions {
   readonly queriesOf?: QueryTurn;
   /** Queries of a strip, a multiple of `STRIP_UNIT`. */
   readonly tokens: number;
-  /** Windows of a workgroup on matrix units, a multiple of 16. Default: those of `MATRIX_RANKING_TILE`. */
+  /**
+   * Windows of a workgroup on matrix units, a multiple of 16. Default: those of
+   * `MATRIX_RANKING_TILE`.
+   */
   readonly columns?: number;
   readonly queries: BufferSlice;
   readonly compressedKeys: BufferSlice;

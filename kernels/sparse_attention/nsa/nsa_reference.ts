@@ -1,11 +1,12 @@
 /**
- * NSA in float64, for one key head and its query heads: output, log-sum-exp, what ranks the blocks, and
- * gradients, each with a bound on what f32 arithmetic may differ by.
+ * NSA in float64, for one key head and its query heads: output, log-sum-exp, what ranks the blocks,
+ * and gradients, each with a bound on what f32 arithmetic may differ by.
  *
- * Bounds follow the terms of each sum: a softmax weight is off by 3 + 2x + |logit| units in the last place
- * of f32, with x the distance of its logit from the largest, at most twice the largest |logit|; a sum of n
- * terms in any order errs like a random walk of n half units; on matrix units weights and gradients of
- * scores are rounded to f16, and a branch's output is kept in the storage type for the backward pass.
+ * Bounds follow the terms of each sum: a softmax weight is off by 3 + 2x + |logit| units in the
+ * last place of f32, with x the distance of its logit from the largest, at most twice the largest
+ * |logit|; a sum of n terms in any order errs like a random walk of n half units; on matrix units
+ * weights and gradients of scores are rounded to f16, and a branch's output is kept in the storage
+ * type for the backward pass.
  *
  * @module
  */

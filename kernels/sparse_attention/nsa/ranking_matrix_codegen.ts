@@ -1,16 +1,19 @@
 /**
- * WGSL of the importance of blocks on subgroup matrices: scores, probabilities and their sums over the
- * windows of a block and the query heads of a group in one pass, so that only importances are stored.
+ * WGSL of the importance of blocks on subgroup matrices: scores, probabilities and their sums over
+ * the windows of a block and the query heads of a group in one pass, so that only importances are
+ * stored.
  *
- * A subgroup owns 32 packed queries, whose left matrices stay in registers; a workgroup's subgroups share
- * compressed keys, which are staged 32 at a time and fetched while the 32 before are multiplied. Both
- * products of a subgroup are in flight at once. Of each 16 × 16 scores a lane has 8 windows of one query,
- * which are whole blocks: `l′/s` divides 8. What windows share with the block after goes to the lane that
- * has it, or to the next 16 windows. Lanes of a group's query heads share out the blocks that they add.
- * A workgroup covers 128 queries × 1,024 windows, and computes 16 windows before them for what these share with its first block.
+ * A subgroup owns 32 packed queries, whose left matrices stay in registers; a workgroup's subgroups
+ * share compressed keys, which are staged 32 at a time and fetched while the 32 before are
+ * multiplied. Both products of a subgroup are in flight at once. Of each 16 × 16 scores a lane has
+ * 8 windows of one query, which are whole blocks: `l′/s` divides 8. What windows share with the
+ * block after goes to the lane that has it, or to the next 16 windows. Lanes of a group's query
+ * heads share out the blocks that they add. A workgroup covers 128 queries × 1,024 windows, and
+ * computes 16 windows before them for what these share with its first block.
  *
- * Products are f16 with f32 sums, as in the compressed branch, whose log-sum-exp they are held against; all
- * else is f32 in a fixed order: a window's probabilities, blocks by window, heads by pairs.
+ * Products are f16 with f32 sums, as in the compressed branch, whose log-sum-exp they are held
+ * against; all else is f32 in a fixed order: a window's probabilities, blocks by window, heads by
+ * pairs.
  *
  * Workgroup memory: (32 * (d/8 + 1) + 4 * 2 * 96) * 16 bytes.
  *

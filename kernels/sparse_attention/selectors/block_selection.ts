@@ -1,13 +1,14 @@
 /**
- * The blocks that queries select by the means of the blocks' keys: for query t of block o the own block
- * and the `count - 1` earlier blocks c with the largest q_t·k̄_c, f32. Equal scores: the smaller block; NaN
- * ranks last.
+ * The blocks that queries select by the means of the blocks' keys: for query t of block o the own
+ * block and the `count - 1` earlier blocks c with the largest q_t·k̄_c, f32. Equal scores: the
+ * smaller block; NaN ranks last.
  *
- * Shapes: queries `[heads, N, d]`, keys `[key heads, N, d]`, means f32 `[key heads, M, d]`, scores f32
- * `[heads, M, strip]` of some queries at a time, lists u32 `[heads, N, count]`, ascending, ~0 past the end.
+ * Shapes: queries `[heads, N, d]`, keys `[key heads, N, d]`, means f32 `[key heads, M, d]`, scores
+ * f32 `[heads, M, strip]` of some queries at a time, lists u32 `[heads, N, count]`, ascending, ~0
+ * past the end.
  *
- * Numerics: sums, means and scores are f32. Rows on a grid, such as multiples of 1/2, give exact scores
- * where a block's length is a power of two.
+ * Numerics: sums, means and scores are f32. Rows on a grid, such as multiples of 1/2, give exact
+ * scores where a block's length is a power of two.
  *
  * @module
  */
@@ -133,7 +134,8 @@ export function meansSource(headDim: number, dtype: DType): PipelineSource {
 }
 
 /**
- * A tiling that fits a device: a GPU needs registers full of products, a software driver little code.
+ * A tiling that fits a device: a GPU needs registers full of products, a software driver little
+ * code.
  *
  * @param threadsX threads of a row of a tile, four columns each. Default: as many as there may be.
  */

@@ -3,8 +3,9 @@
  * j < sinks), all heads alike. Longformer's local attention with its global tokens in front (arXiv
  * 2004.05150), StreamingLLM's cache (arXiv 2309.17453), `window_size` of flash-attention.
  *
- * A window counts the query itself: 1 is the diagonal, N or more dense attention. The kernels are those
- * of dense attention with a walk over tiles (`window_walk.ts`); sums, types and tolerances are theirs.
+ * A window counts the query itself: 1 is the diagonal, N or more dense attention. The kernels are
+ * those of dense attention with a walk over tiles (`window_walk.ts`); sums, types and tolerances
+ * are theirs.
  *
  * @module
  */
@@ -15,8 +16,8 @@ import type { Implementation, OptionDescriptor, Problem, RowSpan } from "../../i
 import { windowWalk } from "./window_walk.ts";
 
 /**
- * A window with about the pairs of a Lighthouse layer with k = N/64, L = 3, p = 4, whose S = 3N/16 gathered
- * rows attend to 9/512·N² pairs a head.
+ * A window with about the pairs of a Lighthouse layer with k = N/64, L = 3, p = 4, whose S = 3N/16
+ * gathered rows attend to 9/512·N² pairs a head.
  */
 const MATCHED = "9N/512";
 

@@ -21,7 +21,9 @@ import { windowPairs, windowWalk } from "./window_walk.ts";
 
 const SHAPE = { heads: 2, context: 150, headDim: 64, dtype: "f16" } as const;
 
-/** Window and sinks: a diagonal, narrower and wider than tiles, sinks beside and within the window. */
+/**
+ * Window and sinks: a diagonal, narrower and wider than tiles, sinks beside and within the window.
+ */
 const PATTERNS = [
   { window: 40, sinks: 3 },
   { window: 1, sinks: 0 },
@@ -298,7 +300,8 @@ Deno.test({
 
 const EMULATED = chooseCases(
   [
-    // Pairs of a rectangle: enough for all queries of the sinks' tile, but not for the rest at once.
+    // Pairs of a rectangle: enough for all queries of the sinks' tile, but not for the rest at
+    // once.
     { window: 40, sinks: 3, cut: 64 * 384 },
     { window: 40, sinks: 3, cut: 64 * 64 },
     { window: 40, sinks: 3 },

@@ -1,9 +1,10 @@
 /**
  * The walk of a sliding window with sinks, in closed form: no lists.
  *
- * Query t sees key j when j ≤ t and (t - j < window or j < sinks). A tile of queries visits the tiles of
- * the sinks, then those from the oldest key of its first row to the diagonal. A tile of keys visits the
- * queries from its own rows on: up to the last that a window reaches, or to the end where it holds a sink.
+ * Query t sees key j when j ≤ t and (t - j < window or j < sinks). A tile of queries visits the
+ * tiles of the sinks, then those from the oldest key of its first row to the diagonal. A tile of
+ * keys visits the queries from its own rows on: up to the last that a window reaches, or to the end
+ * where it holds a sink.
  *
  * @module
  */

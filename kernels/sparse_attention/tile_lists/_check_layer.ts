@@ -34,9 +34,10 @@ export async function seededInputs(
 /**
  * Runs both passes twice and checks every row of the last head and some of the first.
  *
- * @param options `kernel`: what the variant of both stages begins with. `flopsPerDispatch`: cuts the
- * work into dispatches. `cuts`: of layers that gather queries. `size`: factor of Q; on matrix units large ones make workgroups start over.
- * `anyRestarts`: workgroups may start over whatever the size.
+ * @param options `kernel`: what the variant of both stages begins with. `flopsPerDispatch`: cuts
+ * the work into dispatches. `cuts`: of layers that gather queries. `size`: factor of Q; on matrix
+ * units large ones make workgroups start over. `anyRestarts`: workgroups may start over whatever
+ * the size.
  */
 export async function checkLayer(
   gpu: Gpu,

@@ -1,15 +1,15 @@
 /**
- * Walks from lists of blocks: for every block of queries of every head, the ascending blocks of keys that
- * it holds. Of the own block a query sees the keys up to itself.
+ * Walks from lists of blocks: for every block of queries of every head, the ascending blocks of
+ * keys that it holds. Of the own block a query sees the keys up to itself.
  *
- * A kernel's tiles may be larger or smaller than a block. The host unites the lists of the blocks of a
- * tile; an entry says which tile of columns is visited, and in a mask of at most 32 bits which of the
- * blocks in it are seen: bit (block of own rows in the tile) × (blocks of a column tile) + (block of
- * columns). For dK and dV it transposes the lists: to each tile of keys the ascending tiles of queries
- * that hold it.
+ * A kernel's tiles may be larger or smaller than a block. The host unites the lists of the blocks
+ * of a tile; an entry says which tile of columns is visited, and in a mask of at most 32 bits which
+ * of the blocks in it are seen: bit (block of own rows in the tile) × (blocks of a column tile) +
+ * (block of columns). For dK and dV it transposes the lists: to each tile of keys the ascending
+ * tiles of queries that hold it.
  *
- * On the device a walk's list is one buffer: where each own tile's entries begin, `[H × tiles + 1]`, then
- * the entries, two words each.
+ * On the device a walk's list is one buffer: where each own tile's entries begin,
+ * `[H × tiles + 1]`, then the entries, two words each.
  *
  * @module
  */
@@ -151,8 +151,8 @@ function bytesOf(starts: Uint32Array): number {
 }
 
 /**
- * Calls `visit` for every column tile of every own tile, as often as blocks in it are seen: with the index
- * of the own tile's list, the column tile and the bit of the block.
+ * Calls `visit` for every column tile of every own tile, as often as blocks in it are seen: with
+ * the index of the own tile's list, the column tile and the bit of the block.
  */
 function visitTiles(
   pattern: BlockLists,

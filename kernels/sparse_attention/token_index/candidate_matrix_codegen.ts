@@ -1,11 +1,11 @@
 /**
  * WGSL of the scores of candidates on subgroup matrices.
  *
- * Queries keep blocks of their own choice, so neighbours share few of them. The kernel therefore goes by
- * blocks: a workgroup takes the keys of one block and those of 2,048 queries that keep it, which it finds
- * as one bit each, and multiplies them in tiles of 64 queries. Queries of a tile are gathered, one index
- * head after another, through the memory that then holds keys; the rest is as in `index_matrix_codegen.ts`,
- * and a score is the same sum in the same order.
+ * Queries keep blocks of their own choice, so neighbours share few of them. The kernel therefore
+ * goes by blocks: a workgroup takes the keys of one block and those of 2,048 queries that keep it,
+ * which it finds as one bit each, and multiplies them in tiles of 64 queries. Queries of a tile are
+ * gathered, one index head after another, through the memory that then holds keys; the rest is as
+ * in `index_matrix_codegen.ts`, and a score is the same sum in the same order.
  *
  * Workgroup memory: (64 * (c/8 + 1) + 4 * 2 * 96) * 16 + 2,048 * 4 bytes and a few numbers.
  *

@@ -1,6 +1,6 @@
 /**
- * The two passes by which HISA narrows an index down: means of the index keys of each block, and the
- * scores of the tokens of selected blocks.
+ * The two passes by which HISA narrows an index down: means of the index keys of each block, and
+ * the scores of the tokens of selected blocks.
  *
  * @module
  */

@@ -10,7 +10,9 @@ import type { IndexInputs } from "../../implementation.ts";
 import type { ListBlock } from "../gathered_tokens/token_attention.ts";
 import type { TokenIndex } from "./token_index.ts";
 
-/** Seed of the index queries of a layer that is given no index; keys and weights use the next two. */
+/**
+ * Seed of the index queries of a layer that is given no index; keys and weights use the next two.
+ */
 export const INDEX_SEED = 5;
 
 /** Shapes of an index's inputs. */

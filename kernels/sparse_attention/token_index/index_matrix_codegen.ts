@@ -1,10 +1,10 @@
 /**
  * WGSL of the scores of an index on subgroup matrices, generated as one function.
  *
- * A subgroup owns 16 queries and keeps the left matrices of all index heads in registers, where they fit;
- * a workgroup's subgroups share keys, which are staged 32 at a time. For each 16 keys and index head a
- * subgroup multiplies Q·Kᵀ, exchanges the result through its scratch, and each lane adds 8 weighted scores
- * to its registers. A workgroup covers 64 queries × 1,024 keys.
+ * A subgroup owns 16 queries and keeps the left matrices of all index heads in registers, where
+ * they fit; a workgroup's subgroups share keys, which are staged 32 at a time. For each 16 keys and
+ * index head a subgroup multiplies Q·Kᵀ, exchanges the result through its scratch, and each lane
+ * adds 8 weighted scores to its registers. A workgroup covers 64 queries × 1,024 keys.
  *
  * Workgroup memory: (32 * (c/8 + 1) + 4 * 2 * 96) * 16 bytes.
  *

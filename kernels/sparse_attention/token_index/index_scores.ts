@@ -1,11 +1,11 @@
 /**
  * Scores of an index, by strips of queries: I[t, s] = Σ_j w[j, t] · max(0, q[j, t] · k[s]), f32.
  *
- * Shapes: index queries `[J, N, c]`, one index key a token `[N, c]`, weights `[J, N]` f32; scores `[strip,
- * stride]`. Scores of keys after a query are undefined.
+ * Shapes: index queries `[J, N, c]`, one index key a token `[N, c]`, weights `[J, N]` f32; scores
+ * `[strip, stride]`. Scores of keys after a query are undefined.
  *
- * On matrix units the products are f16 with f32 sums, as in dense attention; without them f32. Sums over
- * index heads are f32, in the order of the heads.
+ * On matrix units the products are f16 with f32 sums, as in dense attention; without them f32. Sums
+ * over index heads are f32, in the order of the heads.
  *
  * @module
  */

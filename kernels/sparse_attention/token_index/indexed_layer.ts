@@ -1,10 +1,10 @@
 /**
- * Attention over the tokens that an index selects, as a layer: the index, then gathered attention, forward
- * and backward.
+ * Attention over the tokens that an index selects, as a layer: the index, then gathered attention,
+ * forward and backward.
  *
- * The index has inputs of its own beside Q, K and V, which a model derives from its hidden state: index
- * queries `[J, N, c]`, one index key a token `[N, c]`, weights `[J, N]`. Without given ones they are seeded.
- * No gradient flows through the index or the lists.
+ * The index has inputs of its own beside Q, K and V, which a model derives from its hidden state:
+ * index queries `[J, N, c]`, one index key a token `[N, c]`, weights `[J, N]`. Without given ones
+ * they are seeded. No gradient flows through the index or the lists.
  *
  * @module
  */

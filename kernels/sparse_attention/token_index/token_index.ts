@@ -1,9 +1,9 @@
 /**
- * An index that selects tokens for each query: its options, sizes and cost, and the passes that find the
- * lists, one strip of queries at a time.
+ * An index that selects tokens for each query: its options, sizes and cost, and the passes that
+ * find the lists, one strip of queries at a time.
  *
- * Without blocks a query ranks all tokens up to its own. With blocks it first ranks means of blocks, keeps
- * its own, the first and the best others, and ranks the tokens of these.
+ * Without blocks a query ranks all tokens up to its own. With blocks it first ranks means of
+ * blocks, keeps its own, the first and the best others, and ranks the tokens of these.
  *
  * @module
  */

@@ -1,11 +1,12 @@
 /**
- * The k largest scores of each query, exactly: of equal scores the smaller position, NaN last. Lists are
- * ascending, padded with -1.
+ * The k largest scores of each query, exactly: of equal scores the smaller position, NaN last.
+ * Lists are ascending, padded with -1.
  *
  * Scores of rows are read as vectors: `stride` is a multiple of 4.
  *
- * A query t ranks the keys `0 … t / keyRows`, or with candidates the tokens up to t of the blocks of its
- * list. The result does not depend on the order of any sum, so it is the same on every device.
+ * A query t ranks the keys `0 … t / keyRows`, or with candidates the tokens up to t of the blocks
+ * of its list. The result does not depend on the order of any sum, so it is the same on every
+ * device.
  *
  * @module
  */
@@ -31,7 +32,10 @@ const PARAMS = {
 /** Scores that a workgroup holds at most. */
 const MOST_HELD = 4096;
 
-/** Scores of a query below this many times those that are held are read three times instead: it is faster. */
+/**
+ * Scores of a query below this many times those that are held are read three times instead: it is
+ * faster.
+ */
 const HELD_SHARE = 4;
 
 /** What is held where scores are read three times: as good as nothing. */
@@ -40,10 +44,15 @@ const LEAST_HELD = 4;
 /** Threads of a workgroup. */
 const THREADS = 256;
 
-/** Bytes of workgroup memory beside what is held: `top_tokens.wgsl`, and at most what scans need. */
+/**
+ * Bytes of workgroup memory beside what is held: `top_tokens.wgsl`, and at most what scans need.
+ */
 const OTHER_BYTES = 2048 * 4 + 2 * THREADS * 4 + 2 * THREADS * 8 + 64;
 
-/** Sums of all threads' values up to each: in eight steps of two halves of the memory, one barrier each. */
+/**
+ * Sums of all threads' values up to each: in eight steps of two halves of the memory, one barrier
+ * each.
+ */
 const PORTABLE_SCAN = wgsl`
   var<workgroup> sums: array<vec2u, 2 * THREADS>;
   fn scan(local: u32, value: vec2u) -> vec2u {
@@ -89,8 +98,8 @@ function subgroupSize(
 }
 
 /**
- * How many scores a workgroup holds, and whether a sample says which: where there are many, and k is far
- * enough from what fits.
+ * How many scores a workgroup holds, and whether a sample says which: where there are many, and k
+ * is far enough from what fits.
  */
 function heldScores(
   { capabilities: { maxWorkgroupBytes } }: Pick<Gpu, "capabilities">,
@@ -117,7 +126,10 @@ export interface TopTokensOptions {
   readonly forced?: boolean;
   /** Only tokens of the blocks of a query's list are ranked. Default: all keys. */
   readonly candidates?: { readonly blockRows: number; readonly blockCount: number };
-  /** Scores that a workgroup holds, a power of two. Default: 4,096 or what fits, where there are many. */
+  /**
+   * Scores that a workgroup holds, a power of two. Default: 4,096 or what fits, where there are
+   * many.
+   */
   readonly held?: number;
 }
 

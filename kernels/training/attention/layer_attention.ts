@@ -1,9 +1,11 @@
 /**
- * Attention of one layer within a training step, dense or Lighthouse, on buffers that the model owns.
+ * Attention of one layer within a training step, dense or Lighthouse, on buffers that the model
+ * owns.
  *
- * The layers of `Implementation` allocate for themselves; a model of many layers shares scratch among
- * them and keeps for the backward pass only what its recompute mode says. So this composes the same
- * kernels, compiled once for all layers of a kind and bound layer by layer. A batch is more heads.
+ * The layers of `Implementation` allocate for themselves; a model of many layers shares scratch
+ * among them and keeps for the backward pass only what its recompute mode says. So this composes
+ * the same kernels, compiled once for all layers of a kind and bound layer by layer. A batch is
+ * more heads.
  *
  * Shapes: q, k, v, o and their gradients `[heads, N, d]`, heads those of all sequences.
  *

@@ -1,6 +1,6 @@
 /**
- * A Lighthouse layer within a training step: its plan, and its passes on buffers that the model owns.
- * `layer_attention.ts` says what is computed.
+ * A Lighthouse layer within a training step: its plan, and its passes on buffers that the model
+ * owns. `layer_attention.ts` says what is computed.
  *
  * @module
  */

@@ -1,5 +1,6 @@
 /**
- * What the attention of layers is planned for and bound to. `layer_attention.ts` says what is computed.
+ * What the attention of layers is planned for and bound to. `layer_attention.ts` says what is
+ * computed.
  *
  * @module
  */

@@ -1,21 +1,21 @@
 /**
- * Checkpoints: weights, moments and the state of a training run in one file, from which a run goes on
- * with the same bits.
+ * Checkpoints: weights, moments and the state of a training run in one file, from which a run goes
+ * on with the same bits.
  *
- * The file is a safetensors file (8 bytes: length of the header, little-endian; the header, JSON; then
- * the tensors, one after the other), so that other programs read it:
+ * The file is a safetensors file (8 bytes: length of the header, little-endian; the header, JSON;
+ * then the tensors, one after the other), so that other programs read it:
  *
- * - `<parameter>`: F32, names and shapes as `model/parameters.ts` has them; gains have one dimension.
- *   Rows of `ffn.gate_up` are gates (w1) and values (w3) in turn.
+ * - `<parameter>`: F32, names and shapes as `model/parameters.ts` has them; gains have one
+ *   dimension. Rows of `ffn.gate_up` are gates (w1) and values (w3) in turn.
  * - `<parameter>.first_moment`, `<parameter>.second_moment`: F32, of AdamW.
- * - `step_state`: U32 `[12]`, the bits of the fields of `STEP_STATE` in their order: updates, steps tried
- *   (which, with the seed, is the state of the data), loss scale, powers of the decays.
+ * - `step_state`: U32 `[12]`, the bits of the fields of `STEP_STATE` in their order: updates, steps
+ *   tried (which, with the seed, is the state of the data), loss scale, powers of the decays.
  * - `checksums`: U32, CRC-32 of every tensor before it, in the order of their offsets.
  * - `__metadata__`: `format`, `version`, `model` (JSON of layers, width, heads, ffn, vocabulary),
  *   `sampler` (JSON of seed and corpusBytes, or null), and what the caller adds.
  *
- * How layers attend is not part of it: a run may go on with other attention, as the paper's second stage
- * does.
+ * How layers attend is not part of it: a run may go on with other attention, as the paper's second
+ * stage does.
  *
  * @module
  */
@@ -128,7 +128,8 @@ function shapeOf({ plan }: TrainingModel): string {
 }
 
 /**
- * The bytes of a checkpoint, piece by piece, to be written in order. The model must not run meanwhile.
+ * The bytes of a checkpoint, piece by piece, to be written in order. The model must not run
+ * meanwhile.
  *
  * @param options `metadata`: text by name that the file carries too, for example what the data are.
  * @throws {TypeError} when a piece of metadata is no text, or has a name that the format uses.
@@ -195,13 +196,13 @@ export async function* saveCheckpoint(
 }
 
 /**
- * Replaces weights, moments and state of a model by those of a checkpoint. The whole file is checked
- * first: where it is refused, the model keeps what it has.
+ * Replaces weights, moments and state of a model by those of a checkpoint. The whole file is
+ * checked first: where it is refused, the model keeps what it has.
  *
  * @returns the metadata of the file.
  * @throws {TypeError} when the source is not one.
- * @throws {RangeError} one line, when the file is no checkpoint, is damaged, or is of a model of another
- * shape or with other data.
+ * @throws {RangeError} one line, when the file is no checkpoint, is damaged, or is of a model of
+ * another shape or with other data.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export async function loadCheckpoint(

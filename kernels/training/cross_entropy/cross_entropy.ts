@@ -1,13 +1,13 @@
 /**
  * Cross-entropy of logits against targets, with its gradient in the same pass.
  *
- * Shapes: logits f32 `[rows, vocabulary]`, targets u32 and losses f32 `[all rows]` (from `firstRow` on),
- * gradient `[rows, vocabulary]` in the type that products read. The vocabulary is a multiple of 8. A
- * small vocabulary takes all rows at once; of a large one the head is applied to chunks of rows, and
- * logits never exist as a whole.
+ * Shapes: logits f32 `[rows, vocabulary]`, targets u32 and losses f32 `[all rows]` (from `firstRow`
+ * on), gradient `[rows, vocabulary]` in the type that products read. The vocabulary is a multiple
+ * of 8. A small vocabulary takes all rows at once; of a large one the head is applied to chunks of
+ * rows, and logits never exist as a whole.
  *
- * Numerics: f32; sums in one fixed order. The gradient is that of the SUM of the losses, times the loss
- * scale 2^s of the step state, rounded to storage once: mean losses would be subnormal in f16.
+ * Numerics: f32; sums in one fixed order. The gradient is that of the SUM of the losses, times the
+ * loss scale 2^s of the step state, rounded to storage once: mean losses would be subnormal in f16.
  *
  * @module
  */

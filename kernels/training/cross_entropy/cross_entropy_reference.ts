@@ -1,8 +1,8 @@
 /**
  * Cross-entropy and its gradient in float64, and how far an f32 kernel may differ (u = 2^-24): an
- * exponential errs by 3 + 2|x| units in the last place of f32, x up to the row's range; the sum of n of
- * them by 4·√n·u more, and joining maxima by an exponential each, log2(n) in a tree and n/1024 in a
- * thread of a long row. The logarithm is absolute 2^-21 near 1 and 3 units elsewhere.
+ * exponential errs by 3 + 2|x| units in the last place of f32, x up to the row's range; the sum of
+ * n of them by 4·√n·u more, and joining maxima by an exponential each, log2(n) in a tree and n/1024
+ * in a thread of a long row. The logarithm is absolute 2^-21 near 1 and 3 units elsewhere.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Embedding: the rows of a table at tokens, in f32, the beginning of the residual stream. The gradient
- * is `embedding_backward.ts`.
+ * Embedding: the rows of a table at tokens, in f32, the beginning of the residual stream. The
+ * gradient is `embedding_backward.ts`.
  *
  * Shapes: tokens u32 `[rows]`, each below the vocabulary; table f32 `[vocabulary, columns]`; x f32
  * `[rows, columns]`. Columns are a multiple of 8. A copy: bits are kept.

@@ -1,9 +1,10 @@
 /**
  * The gradient of an embedding: rows of the table get the sum of the gradients at their tokens.
  *
- * Floats have no atomic addition in a fixed order, so tokens are sorted first: a stable radix sort of
- * (token, row) by digits of 8 bits, one round for V = 256, three for V = 128,256. Then the
- * workgroup of a token's first pair sums the gradients of all of them in the order in which they came.
+ * Floats have no atomic addition in a fixed order, so tokens are sorted first: a stable radix sort
+ * of (token, row) by digits of 8 bits, one round for V = 256, three for V = 128,256. Then the
+ * workgroup of a token's first pair sums the gradients of all of them in the order in which they
+ * came.
  *
  * Shapes: tokens u32 `[rows]`, gradient f32 `[rows, columns]`, table gradient f32
  * `[vocabulary, columns]`, added to.

@@ -1,9 +1,9 @@
 /**
- * Tilings of products on matrix units that are not declared: to be measured beside those that are. The
- * fastest goes into `product_tilings.ts` as it stands here.
+ * Tilings of products on matrix units that are not declared: to be measured beside those that are.
+ * The fastest goes into `product_tilings.ts` as it stands here.
  *
- * Workgroup memory is what a multiprocessor has little of under WebGPU: two workgroups at a time need at
- * most about 24 KiB each.
+ * Workgroup memory is what a multiprocessor has little of under WebGPU: two workgroups at a time
+ * need at most about 24 KiB each.
  *
  * @module
  */
@@ -14,7 +14,8 @@ const ONE_STAGE = { unguarded: true, stages: 1 } as const;
 
 /** All candidates: all were measured on an H200 but the last four. */
 export const MATRIX_PRODUCT_CANDIDATES: readonly MatrixProductTiling[] = [
-  // Eight subgroups of 64 × 64 results: a quarter less to load for each product, one workgroup at a time.
+  // Eight subgroups of 64 × 64 results: a quarter less to load for each product, one workgroup at a
+  // time.
   { rows: 256, columns: 128, depth: 32, subgroupsY: 4, subgroupsX: 2, ...ONE_STAGE },
   {
     rows: 256,

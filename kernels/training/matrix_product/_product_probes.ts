@@ -1,6 +1,6 @@
 /**
- * Probes: the shader of a product with one part left out or changed. Results of most are wrong; the time
- * shows what the part costs.
+ * Probes: the shader of a product with one part left out or changed. Results of most are wrong; the
+ * time shows what the part costs.
  *
  * @module
  */

@@ -87,7 +87,9 @@ interface Ready {
   readonly checked: boolean;
 }
 
-/** Compiles all variants at once, checks each, and times those that are right in alternating rounds. */
+/**
+ * Compiles all variants at once, checks each, and times those that are right in alternating rounds.
+ */
 export async function sweepProduct(
   gpu: Gpu,
   { name, options, variants }: SweptProduct,

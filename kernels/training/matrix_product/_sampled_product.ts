@@ -1,6 +1,6 @@
 /**
- * Checks a product of any size by a sample of its elements: some rows, and some blocks of columns in
- * each, against float64.
+ * Checks a product of any size by a sample of its elements: some rows, and some blocks of columns
+ * in each, against float64.
  *
  * @module
  */
@@ -37,7 +37,9 @@ export interface Sample {
 export interface SampledProduct {
   /** To bind. */
   readonly buffers: ProductBuffers;
-  /** Runs a product and returns the largest difference from float64, as a share of the tolerance. */
+  /**
+   * Runs a product and returns the largest difference from float64, as a share of the tolerance.
+   */
   readonly check: (product: Product) => Promise<number>;
   /** Frees the buffers. */
   readonly destroy: () => void;
@@ -160,7 +162,8 @@ function byRows(
 /**
  * Makes seeded tensors on the device for a plan; other tilings of the same product may use them.
  *
- * @param options `partialBytes`: of the largest plan. `matrix`: whether matrix units compute the sums.
+ * @param options `partialBytes`: of the largest plan. `matrix`: whether matrix units compute the
+ * sums.
  */
 export async function createSampledProduct(
   gpu: Gpu,

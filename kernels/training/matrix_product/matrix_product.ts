@@ -1,14 +1,14 @@
 /**
- * Matrix products of the training step: `[rows, depth] × [depth, columns]`, in the three forms that a
- * layer's output, the gradient of its input and that of its weights need, with the epilogues that
+ * Matrix products of the training step: `[rows, depth] × [depth, columns]`, in the three forms that
+ * a layer's output, the gradient of its input and that of its weights need, with the epilogues that
  * follow them. `types.ts` says which.
  *
- * Shapes: sizes that lie side by side in memory are multiples of 8; others are any. A matrix of tokens
- * may be stored by heads, `[parts, sequences, heads, context, headDim]`.
+ * Shapes: sizes that lie side by side in memory are multiples of 8; others are any. A matrix of
+ * tokens may be stored by heads, `[parts, sequences, heads, context, headDim]`.
  *
- * Numerics: factors f16 or f32 as stored, products and sums f32, results rounded to storage once, to
- * nearest even. The order of sums is fixed by the plan, so that two runs give the same bits. On matrix
- * units (f16 alone) the device decides how sums of 16 products round.
+ * Numerics: factors f16 or f32 as stored, products and sums f32, results rounded to storage once,
+ * to nearest even. The order of sums is fixed by the plan, so that two runs give the same bits. On
+ * matrix units (f16 alone) the device decides how sums of 16 products round.
  *
  * Where the gradient of weights has few tiles and a long depth, the depth is cut into slices, whose
  * sums are stored apart and then added in order (`sum_partials/`): no float is added atomically.
@@ -54,21 +54,24 @@ import {
 } from "./types.ts";
 
 /**
- * Workgroups that keep a large GPU busy: with fewer tiles, the depth is cut into slices. On matrix units
- * they fill an H200 (132 multiprocessors, two workgroups on each) almost three times, so that little of
- * the last round is idle.
+ * Workgroups that keep a large GPU busy: with fewer tiles, the depth is cut into slices. On matrix
+ * units they fill an H200 (132 multiprocessors, two workgroups on each) almost three times, so that
+ * little of the last round is idle.
  */
 const BUSY_WORKGROUPS = { portable: 512, matrix: 768 } as const;
 
-/** Workgroups of a full round on a large GPU: two on each of 132 multiprocessors, some of which may idle. */
+/**
+ * Workgroups of a full round on a large GPU: two on each of 132 multiprocessors, some of which may
+ * idle.
+ */
 const ROUND = 256;
 
 /** Rows of tiles in a band where a result has more columns of tiles than rows. */
 const BAND_ROWS = 12;
 
 /**
- * Least depth of a slice. What is stored is cut where the depth is very long: the gradient of the head's
- * input, over a large vocabulary.
+ * Least depth of a slice. What is stored is cut where the depth is very long: the gradient of the
+ * head's input, over a large vocabulary.
  */
 const LEAST_SLICE = { accumulate: 256, store: 4096 } as const;
 

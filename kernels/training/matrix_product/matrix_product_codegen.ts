@@ -1,15 +1,15 @@
 /**
  * WGSL of matrix products on subgroup matrices (tensor cores on NVIDIA): f16 factors, f32 sums.
  *
- * One workgroup computes a tile of the result, each subgroup a part of it, in matrices of 16 × 16. The
- * depth is walked in steps: tiles of both factors are staged in workgroup memory as they are stored,
- * with padded rows, and loaded as matrices, transposed where the form asks for it. With one stage each
- * thread stores, between two barriers, the vectors that it fetched a step before, and fetches the next
- * while products run. With two stages, which alternate, a step has one barrier; its operands may be loaded
- * a step early.
+ * One workgroup computes a tile of the result, each subgroup a part of it, in matrices of 16 × 16.
+ * The depth is walked in steps: tiles of both factors are staged in workgroup memory as they are
+ * stored, with padded rows, and loaded as matrices, transposed where the form asks for it. With one
+ * stage each thread stores, between two barriers, the vectors that it fetched a step before, and
+ * fetches the next while products run. With two stages, which alternate, a step has one barrier;
+ * its operands may be loaded a step early.
  *
- * In the end results go through the same workgroup memory (`product_storing_codegen.ts`). Nothing relies on
- * the order in which the lanes of a subgroup run.
+ * In the end results go through the same workgroup memory (`product_storing_codegen.ts`). Nothing
+ * relies on the order in which the lanes of a subgroup run.
  *
  * Workgroup memory: `matrixProductVectors` of `product_tilings.ts`, 16 bytes each.
  *
@@ -58,9 +58,9 @@ export function stagedFactors(
 /**
  * The shader.
  *
- * @param options `access`: how factors are bound; loads through read-only bindings are moved down to where
- * they wait. `bandRows`: rows of tiles in a band, through which workgroups go column by column. Default:
- * they go through the whole result row by row.
+ * @param options `access`: how factors are bound; loads through read-only bindings are moved down
+ * to where they wait. `bandRows`: rows of tiles in a band, through which workgroups go column by
+ * column. Default: they go through the whole result row by row.
  */
 export function generateMatrixProduct(
   options: ProductOptions & { readonly slices: number },
@@ -163,8 +163,8 @@ interface Walk {
 }
 
 /**
- * Statements that walk the depth. With two stages a step puts the vectors of the next one into the other
- * stage, with one stage its own; then it fetches the next.
+ * Statements that walk the depth. With two stages a step puts the vectors of the next one into the
+ * other stage, with one stage its own; then it fetches the next.
  */
 function walkDepth({ depth, stages = 2, early }: MatrixProductTiling, walk: Walk): string[] {
   if (early) return walkEarly(walk);
@@ -208,10 +208,10 @@ function walkDepth({ depth, stages = 2, early }: MatrixProductTiling, walk: Walk
 }
 
 /**
- * Statements that walk the depth in two stages of 16, a step's operands early. A step loads them before it
- * puts anything, because no compiler knows that both lie in different stages; then it multiplies those of
- * the step before, which wait for nothing. A vector is put two steps after it is fetched. Two steps are
- * written out, so that no register is moved.
+ * Statements that walk the depth in two stages of 16, a step's operands early. A step loads them
+ * before it puts anything, because no compiler knows that both lie in different stages; then it
+ * multiplies those of the step before, which wait for nothing. A vector is put two steps after it
+ * is fetched. Two steps are written out, so that no register is moved.
  */
 function walkEarly({ left, right, down, across }: Walk): string[] {
   const both = [left, right];

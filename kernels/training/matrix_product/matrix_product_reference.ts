@@ -4,9 +4,10 @@
  * The tolerance is derived, per element, from its own numbers (u = 2^-24):
  *
  * - Summing n products in f32 in any blocked order errs like a random walk: 4·√n·u·Σ|a·b|. Matrix
- *   units may round each sum of 8 products toward zero, by up to 2u, always the same way: n/4·u more.
- * - What an epilogue computes adds its own roundings: one for an addition, three for a rotation, and
- *   (16 + 4|g|)·u of silu(g)·v for its exponential, division and products.
+ *   units may round each sum of 8 products toward zero, by up to 2u, always the same way: n/4·u
+ *   more.
+ * - What an epilogue computes adds its own roundings: one for an addition, three for a rotation,
+ *   and (16 + 4|g|)·u of silu(g)·v for its exponential, division and products.
  * - Storing rounds once, to nearest; one unit in the last place is allowed (`storageRounding`).
  * - Every product may be flushed to zero below 2^-126.
  *

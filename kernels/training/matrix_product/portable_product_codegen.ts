@@ -1,10 +1,10 @@
 /**
  * WGSL of the portable kernel of matrix products: no matrix units, no f16 type.
  *
- * One workgroup computes a tile of the result. It walks the depth in steps: both factors are staged in
- * workgroup memory as f32, `[depth][lines]`, whatever way they are stored, and every thread adds rank-1
- * updates to its 4 or 8 rows of 8 columns in registers. Two stages alternate, so that a step needs one
- * barrier: the stage that is filled was last read before it.
+ * One workgroup computes a tile of the result. It walks the depth in steps: both factors are staged
+ * in workgroup memory as f32, `[depth][lines]`, whatever way they are stored, and every thread adds
+ * rank-1 updates to its 4 or 8 rows of 8 columns in registers. Two stages alternate, so that a step
+ * needs one barrier: the stage that is filled was last read before it.
  *
  * Every write to workgroup memory is a whole vector by one thread.
  *
@@ -126,7 +126,9 @@ function unitNumbers(factor: Factor): number[] {
   return range(Math.ceil(unitsOf(factor) / factor.threads));
 }
 
-/** Statements that load a thread's vectors of the step that begins at `from`; zeros beyond the ends. */
+/**
+ * Statements that load a thread's vectors of the step that begins at `from`; zeros beyond the ends.
+ */
 function fetch(factor: Factor, from: string, declare: boolean): string[] {
   const { name, lines, first, count, alongDepth, threads } = factor;
   const registers = alongDepth ? range(4) : [0];

@@ -1,8 +1,10 @@
 /**
- * WGSL that both kernels of matrix products share: bindings, where the elements of stored matrices lie,
- * and the epilogues. `portable_product_codegen.ts` and `matrix_product_codegen.ts` write the sums.
+ * WGSL that both kernels of matrix products share: bindings, where the elements of stored matrices
+ * lie, and the epilogues. `portable_product_codegen.ts` and `matrix_product_codegen.ts` write the
+ * sums.
  *
- * Expects of the kernel around it: a call of `storeOctet(row, column, a, b)` for every 8 adjacent sums.
+ * Expects of the kernel around it: a call of `storeOctet(row, column, a, b)` for every 8 adjacent
+ * sums.
  *
  * @module
  */
@@ -69,8 +71,8 @@ export function generateBindings(
 }
 
 /**
- * The function `<name>(row, column)`: the vector of `width` elements in a stored matrix whose rows have
- * `columns` (WGSL) of them.
+ * The function `<name>(row, column)`: the vector of `width` elements in a stored matrix whose rows
+ * have `columns` (WGSL) of them.
  */
 export function generatePlace(
   name: string,
@@ -128,7 +130,9 @@ export function generateFactorPlaces(options: ProductOptions, width: number): st
 /** What an epilogue is written for. */
 export interface EpilogueOptions extends ProductOptions {
   readonly slices: number;
-  /** Whether the kernel loads what is added or rotated by ahead, with `addedOctet`. Default false. */
+  /**
+   * Whether the kernel loads what is added or rotated by ahead, with `addedOctet`. Default false.
+   */
   readonly ahead?: boolean;
   /** Whether all rows and columns that are stored are within the result. Default false. */
   readonly whole?: boolean;
@@ -140,8 +144,9 @@ export function isAdded({ result: { kind }, slices }: EpilogueOptions): boolean 
 }
 
 /**
- * The epilogue: `storeOctet(slice, row, column, a, b)` of 8 adjacent sums, and what it needs. Ahead,
- * `addedOctet(row, column)` loads the last argument of `storeOctet` where {@linkcode isAdded}.
+ * The epilogue: `storeOctet(slice, row, column, a, b)` of 8 adjacent sums, and what it needs.
+ * Ahead, `addedOctet(row, column)` loads the last argument of `storeOctet` where
+ * {@linkcode isAdded}.
  */
 export function generateEpilogue(options: EpilogueOptions): string {
   const { result, dtype, slices, whole = false } = options;
@@ -178,8 +183,8 @@ export function generateEpilogue(options: EpilogueOptions): string {
 }
 
 /**
- * The function `addedOctet(row, column)`. Angles are loaded for the last part, too: a load within a branch
- * is waited for at its end.
+ * The function `addedOctet(row, column)`. Angles are loaded for the last part, too: a load within a
+ * branch is waited for at its end.
  */
 function loadAdded(result: ProductResult, whole: boolean): string {
   const load = result.kind === "rope"

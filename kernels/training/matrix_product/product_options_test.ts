@@ -152,7 +152,9 @@ Deno.test("a tiling refuses options that it does not know in one line", () => {
   }
 });
 
-/** Every option, with odd sizes and whole tiles; short rows of 2 and of 4 vectors, and long ones. */
+/**
+ * Every option, with odd sizes and whole tiles; short rows of 2 and of 4 vectors, and long ones.
+ */
 const OPTIONS: readonly (readonly [Partial<MatrixProductTiling>, typeof WHOLE])[] = [
   [{}, ODD],
   [{ depth: 32 }, ODD],

@@ -1,13 +1,14 @@
 /**
- * WGSL that stages tiles of both factors of a product on matrix units: where a thread's vectors lie in
- * device memory and in workgroup memory, and how they are loaded and stored.
+ * WGSL that stages tiles of both factors of a product on matrix units: where a thread's vectors lie
+ * in device memory and in workgroup memory, and how they are loaded and stored.
  *
- * Banks of workgroup memory: where a row that is staged is shorter than 128 bytes, 8 threads store vectors
- * of several rows. Such rows are staged in another order within each 8, in which these vectors lie in
- * different banks; rows and columns of the results are put back in order when they are stored.
+ * Banks of workgroup memory: where a row that is staged is shorter than 128 bytes, 8 threads store
+ * vectors of several rows. Such rows are staged in another order within each 8, in which these
+ * vectors lie in different banks; rows and columns of the results are put back in order when they
+ * are stored.
  *
- * Places of a thread's vectors in device memory are its first one's, plus distances that are the same for all
- * threads, where the stored matrix allows it.
+ * Places of a thread's vectors in device memory are its first one's, plus distances that are the
+ * same for all threads, where the stored matrix allows it.
  *
  * @module
  */
@@ -31,7 +32,10 @@ export interface Factor extends StagedFactor {
   readonly isLinear: boolean;
 }
 
-/** Whether places of a factor add up from those of a thread's first vector, of a distance and of a step. */
+/**
+ * Whether places of a factor add up from those of a thread's first vector, of a distance and of a
+ * step.
+ */
 export function isLinear(
   heads: ProductOptions["leftHeads"],
   { lines, depth, alongDepth, threads }: StagedFactor & { readonly threads: number },

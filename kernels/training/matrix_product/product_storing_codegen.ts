@@ -1,9 +1,10 @@
 /**
- * WGSL that stores the results of a product on matrix units: 16 rows of every subgroup at a time go through
- * workgroup memory, between barriers, and each thread hands its octets of them to the epilogue.
+ * WGSL that stores the results of a product on matrix units: 16 rows of every subgroup at a time go
+ * through workgroup memory, between barriers, and each thread hands its octets of them to the
+ * epilogue.
  *
- * What an epilogue loads for 16 rows is loaded at once, while the 16 before them are stored. The octets are
- * written out: a loop would wait for each one's loads.
+ * What an epilogue loads for 16 rows is loaded at once, while the 16 before them are stored. The
+ * octets are written out: a loop would wait for each one's loads.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * The tilings of matrix products: what they are and which are declared. A tiling decides the time of a
- * result and the order of its sums, nothing else.
+ * The tilings of matrix products: what they are and which are declared. A tiling decides the time
+ * of a result and the order of its sums, nothing else.
  *
  * @module
  */
@@ -30,23 +30,23 @@ export interface MatrixProductTiling {
   /** Subgroups side by side. */
   readonly subgroupsX: number;
   /**
-   * Staged steps that workgroup memory holds: with 1 it holds half as much, and a step has two barriers.
-   * Default 2.
+   * Staged steps that workgroup memory holds: with 1 it holds half as much, and a step has two
+   * barriers. Default 2.
    */
   readonly stages?: 1 | 2;
   /**
-   * True: vectors are loaded without a branch where all sizes are whole tiles. Default false: each load
-   * is bounded.
+   * True: vectors are loaded without a branch where all sizes are whole tiles. Default false: each
+   * load is bounded.
    */
   readonly unguarded?: boolean;
   /**
-   * True, with two stages of 16: the operands of a step are loaded while those of the step before are
-   * multiplied, and two steps' vectors are under way in registers. Default false.
+   * True, with two stages of 16: the operands of a step are loaded while those of the step before
+   * are multiplied, and two steps' vectors are under way in registers. Default false.
    */
   readonly early?: boolean;
   /**
-   * Rows of tiles in a band, through which workgroups go column by column. Default: 12 where a result has more
-   * columns of tiles than rows, else none.
+   * Rows of tiles in a band, through which workgroups go column by column. Default: 12 where a
+   * result has more columns of tiles than rows, else none.
    */
   readonly bandRows?: number;
 }
@@ -59,9 +59,9 @@ export const PORTABLE_PRODUCT_TILINGS: readonly PortableProductTiling[] = [
 ];
 
 /**
- * The declared space of the kernel on matrix units for all forms, the widest first. The first is the fastest
- * that was measured on an H200 in the forms NT and NN (`TUNING.md`); the others are for products of few
- * tiles.
+ * The declared space of the kernel on matrix units for all forms, the widest first. The first is
+ * the fastest that was measured on an H200 in the forms NT and NN (`TUNING.md`); the others are for
+ * products of few tiles.
  */
 export const MATRIX_PRODUCT_TILINGS: readonly MatrixProductTiling[] = [
   {
@@ -78,8 +78,9 @@ export const MATRIX_PRODUCT_TILINGS: readonly MatrixProductTiling[] = [
 ];
 
 /**
- * The fastest in form TN, where all tiles are whole. Both factors of TN are stored in rows of 256 bytes; where
- * rows lie along the depth, a step of 16 loads 32 bytes of each, which costs more than this gains.
+ * The fastest in form TN, where all tiles are whole. Both factors of TN are stored in rows of 256
+ * bytes; where rows lie along the depth, a step of 16 loads 32 bytes of each, which costs more than
+ * this gains.
  */
 const EARLY: MatrixProductTiling = {
   rows: 128,
@@ -107,7 +108,10 @@ export function loopDepth({ depth, early }: MatrixProductTiling): number {
   return early ? 2 * depth : depth;
 }
 
-/** Numbers of a tiling: rows / columns / depth / threads or subgroups; then options that are not default. */
+/**
+ * Numbers of a tiling: rows / columns / depth / threads or subgroups; then options that are not
+ * default.
+ */
 export function productTilingName(tiling: PortableProductTiling | MatrixProductTiling): string {
   const { rows, columns, depth } = tiling;
   if ("threadsY" in tiling) return `${rows}/${columns}/${depth}/${tiling.threadsY}×${columns / 8}`;
@@ -147,8 +151,8 @@ export function stagedVectors(factor: StagedFactor): number {
 }
 
 /**
- * 16-byte vectors from one row of results to the next, in the memory that a subgroup stores them to: four
- * rows of 8 threads' results meet no bank twice.
+ * 16-byte vectors from one row of results to the next, in the memory that a subgroup stores them
+ * to: four rows of 8 threads' results meet no bank twice.
  */
 export function resultStride({ columns, subgroupsX }: MatrixProductTiling): number {
   return columns / subgroupsX / 4 + 2;

@@ -11,7 +11,10 @@ import type { ProductOptions } from "./types.ts";
 
 const STORE = { kind: "store", dtype: "f32" } as const;
 
-/** Runs a product with weights as they are stored and with weights transposed, and compares all bits. */
+/**
+ * Runs a product with weights as they are stored and with weights transposed, and compares all
+ * bits.
+ */
 async function compareTransposed(
   gpu: Gpu,
   options: Pick<ProductOptions, "rows" | "columns" | "depth" | "matrixTiling">,

@@ -9,8 +9,8 @@ import type { MatrixProductTiling, PortableProductTiling } from "./product_tilin
 
 /**
  * Which factors are stored transposed, as BLAS calls it. `NT`: left `[rows, depth]`, right
- * `[columns, depth]` (a layer's output). `NN`: right `[depth, columns]` (the gradient of its input).
- * `TN`: left `[depth, rows]`, right `[depth, columns]` (the gradient of its weights).
+ * `[columns, depth]` (a layer's output). `NN`: right `[depth, columns]` (the gradient of its
+ * input). `TN`: left `[depth, rows]`, right `[depth, columns]` (the gradient of its weights).
  */
 export type ProductForm = "NT" | "NN" | "TN";
 
@@ -18,8 +18,8 @@ export type ProductForm = "NT" | "NN" | "TN";
 export const PRODUCT_FORMS: readonly ProductForm[] = ["NT", "NN", "TN"];
 
 /**
- * A matrix of tokens that is stored by heads: `[parts, sequences, heads, context, headDim]` stands for
- * `[sequences * context, parts * heads * headDim]`. Q, K and V are three parts of one matrix.
+ * A matrix of tokens that is stored by heads: `[parts, sequences, heads, context, headDim]` stands
+ * for `[sequences * context, parts * heads * headDim]`. Q, K and V are three parts of one matrix.
  */
 export interface HeadLayout {
   /** Tensors side by side: 3 for Q, K and V, 1 for the output of attention. */
@@ -42,8 +42,8 @@ export interface HeadLayout {
  * - `store`: nothing; as f32 or f16, by rows or by heads.
  * - `rope`: all parts but the last are rotated by position (`rope/rope.ts`), and stored by heads.
  * - `residual`: an f32 matrix of the same shape is added, the result is f32.
- * - `swiglu`: columns are gates and values in turn, `g0 v0 g1 v1 …`; they are stored as they are, and
- *   `silu(g)·v` of the stored ones, half as wide, beside them.
+ * - `swiglu`: columns are gates and values in turn, `g0 v0 g1 v1 …`; they are stored as they are,
+ *   and `silu(g)·v` of the stored ones, half as wide, beside them.
  * - `accumulate`: f32, added to what the result holds.
  */
 export type ProductResult =
@@ -71,15 +71,18 @@ export interface ProductOptions {
   readonly rightHeads?: HeadLayout;
   /** The epilogue. */
   readonly result: ProductResult;
-  /** `matrix`: on matrix units, f16 alone. Default: on matrix units where device and sizes allow. */
+  /**
+   * `matrix`: on matrix units, f16 alone. Default: on matrix units where device and sizes allow.
+   */
   readonly kernel?: "portable" | "matrix";
   /** Tiling of the portable kernel, which it selects. */
   readonly tiling?: PortableProductTiling;
   /** Tiling of the kernel on matrix units, which it selects. */
   readonly matrixTiling?: MatrixProductTiling;
   /**
-   * Parts that the depth of an `accumulate`, or of an f32 `store` by rows, is cut into; each is summed
-   * apart, then all in order. Default: as many as keep a GPU busy, of a `store` where it is long.
+   * Parts that the depth of an `accumulate`, or of an f32 `store` by rows, is cut into; each is
+   * summed apart, then all in order. Default: as many as keep a GPU busy, of a `store` where it is
+   * long.
    */
   readonly slices?: number;
 }

@@ -1,6 +1,6 @@
 /**
- * A tiny model for tests: a dense layer and a Lighthouse layer of norm scores, whose shapes the tests
- * share, so that a device compiles them once.
+ * A tiny model for tests: a dense layer and a Lighthouse layer of norm scores, whose shapes the
+ * tests share, so that a device compiles them once.
  *
  * @module
  */

@@ -39,7 +39,10 @@ export function assertEqualBits(
   }
 }
 
-/** Losses and norms of some steps of a fresh model, and parameters and moments after them unless `read` is false. */
+/**
+ * Losses and norms of some steps of a fresh model, and parameters and moments after them unless
+ * `read` is false.
+ */
 export async function trained(
   gpu: Gpu,
   options: Partial<ModelOptions>,

@@ -1,6 +1,6 @@
 /**
- * One layer of a training step: its forward pass, what is computed again, and its backward pass, bound
- * to the layer's own buffers and to those that all layers share.
+ * One layer of a training step: its forward pass, what is computed again, and its backward pass,
+ * bound to the layer's own buffers and to those that all layers share.
  *
  * @module
  */

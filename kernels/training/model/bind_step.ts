@@ -1,9 +1,9 @@
 /**
- * A training step as stages: the forward pass, the loss, the backward pass with what it computes again,
- * and the update, bound to the buffers of a plan.
+ * A training step as stages: the forward pass, the loss, the backward pass with what it computes
+ * again, and the update, bound to the buffers of a plan.
  *
- * Stages carry the name of what they are (`products`, `attention`, `norms`, …), so that the same names
- * come again and again in a step; a breakdown adds them up.
+ * Stages carry the name of what they are (`products`, `attention`, `norms`, …), so that the same
+ * names come again and again in a step; a breakdown adds them up.
  *
  * @module
  */

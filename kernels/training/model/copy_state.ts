@@ -1,6 +1,6 @@
 /**
- * Copies what a model has learnt into another model of the same shape, on the device: so a run goes on
- * with other attention, and a trained model is evaluated at other contexts.
+ * Copies what a model has learnt into another model of the same shape, on the device: so a run goes
+ * on with other attention, and a trained model is evaluated at other contexts.
  *
  * @module
  */
@@ -9,9 +9,11 @@ import { submit } from "../../gpu/submit.ts";
 import type { TrainingModel } from "./training_model.ts";
 
 /**
- * Copies weights and their f16 copies, and unless `weightsOnly` also moments, step state and history.
+ * Copies weights and their f16 copies, and unless `weightsOnly` also moments, step state and
+ * history.
  *
- * @throws {RangeError} one line, when the models differ in shape or storage. Nothing is copied then.
+ * @throws {RangeError} one line, when the models differ in shape or storage. Nothing is copied
+ * then.
  */
 export async function copyState(
   gpu: Gpu,

@@ -17,7 +17,10 @@ const OPTIONS = {
   dtype: "f16",
 } as const;
 
-/** A vocabulary so large that the gradient of the head's input is cut into slices: on the portable kernel too. */
+/**
+ * A vocabulary so large that the gradient of the head's input is cut into slices: on the portable
+ * kernel too.
+ */
 const LARGE = { ...OPTIONS, vocabulary: 8192, context: 16, batch: 1 } as const;
 
 Deno.test("a product of a model that stores is cut into slices, and has room for their sums", async (t) => {

@@ -21,8 +21,8 @@ import { NORM_EPSILON } from "../rms_norm/rms_norm.ts";
 import { LLAMA_SCALING, type RopeScaling } from "../rope/rope.ts";
 
 /**
- * A decoder as in Llama 3, pre-norm, without biases, and how it is trained. Sizes that lie side by side
- * in memory are multiples of 8.
+ * A decoder as in Llama 3, pre-norm, without biases, and how it is trained. Sizes that lie side by
+ * side in memory are multiples of 8.
  */
 export interface ModelOptions {
   /** Layers. */
@@ -200,8 +200,8 @@ export function endsDense(layers: number, inner: LayerAttention): LayerAttention
 /**
  * The paper's model at its context, one sequence at a time, f16.
  *
- * @param options `vocabulary`: `bytes` for a head of 256 rows, `paper` for the 128,256 of the published
- * code. `attention`: of the inner 26 layers. Default: dense.
+ * @param options `vocabulary`: `bytes` for a head of 256 rows, `paper` for the 128,256 of the
+ * published code. `attention`: of the inner 26 layers. Default: dense.
  *
  * @example
  * ```ts

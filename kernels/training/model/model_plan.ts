@@ -1,10 +1,12 @@
 /**
- * The plan of a training step: every buffer with its bytes, and the work, before anything is allocated.
+ * The plan of a training step: every buffer with its bytes, and the work, before anything is
+ * allocated.
  *
  * Kept between the passes by mode: `none` keeps what the backward pass reads; `light` keeps x, the
- * output of dense attention or the attended rows of Lighthouse, and their log-sum-exp; `least` keeps x.
- * x stays in f32 in all of them, since the rest is computed again from it and has to get the same bits.
- * The selections of Lighthouse layers are always kept: they are small, and scoring is dear.
+ * output of dense attention or the attended rows of Lighthouse, and their log-sum-exp; `least`
+ * keeps x. x stays in f32 in all of them, since the rest is computed again from it and has to get
+ * the same bits. The selections of Lighthouse layers are always kept: they are small, and scoring
+ * is dear.
  *
  * @module
  */
@@ -50,7 +52,9 @@ export interface TrainingPlan {
   readonly kernelBytes: number;
   /** All of both. */
   readonly peakBytes: number;
-  /** FLOP of one step: products, attention forward and backward, scorers; of what is computed again. */
+  /**
+   * FLOP of one step: products, attention forward and backward, scorers; of what is computed again.
+   */
   readonly flops: {
     readonly products: number;
     readonly attention: number;
@@ -73,8 +77,8 @@ export interface PlanOptions {
  * Plans the training of a model.
  *
  * @throws {TypeError} when something is missing or of an unknown kind.
- * @throws {RangeError} one line: a value out of range, a buffer beyond the device's limit, or a model
- * that does not fit, with the option that would make it fit.
+ * @throws {RangeError} one line: a value out of range, a buffer beyond the device's limit, or a
+ * model that does not fit, with the option that would make it fit.
  */
 export function planTraining(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
@@ -231,7 +235,10 @@ function keptBuffers(model: Model, attention: readonly AttentionPlan[]): Trainin
   ];
 }
 
-/** The matrices that the forward products of a layer read transposed: those of the first, all are alike. */
+/**
+ * The matrices that the forward products of a layer read transposed: those of the first, all are
+ * alike.
+ */
 export function transposedWeights(
   model: Model,
   { transposed }: Pick<ModelProducts, "transposed">,
@@ -327,7 +334,10 @@ const GROUPS: Readonly<Record<BufferGroup, string>> = {
   data: "batch, tables, state",
 };
 
-/** A plan in lines to print: every buffer, those of equal layers in one line, and the sums of groups. */
+/**
+ * A plan in lines to print: every buffer, those of equal layers in one line, and the sums of
+ * groups.
+ */
 export function describeTrainingPlan(plan: TrainingPlan): string[] {
   requireRecord("describe plan", "the plan", plan);
   const { model, buffers, kernelBytes, peakBytes, parameterCount, flops, tokens } = plan;

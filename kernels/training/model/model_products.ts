@@ -1,6 +1,6 @@
 /**
- * The matrix products of a training step, planned: four of a layer in three forms each, and those of the
- * head for every size of a chunk of rows.
+ * The matrix products of a training step, planned: four of a layer in three forms each, and those
+ * of the head for every size of a chunk of rows.
  *
  * @module
  */
@@ -61,8 +61,8 @@ export interface ModelProducts {
   /** Those of a layer. */
   readonly layer: LayerProducts;
   /**
-   * Whether a layer's forward products read transposed copies of the weights: matrix units load factors
-   * faster whose rows do not lie along the depth.
+   * Whether a layer's forward products read transposed copies of the weights: matrix units load
+   * factors faster whose rows do not lie along the depth.
    */
   readonly transposed: boolean;
   /** All rows, chunk by chunk. */

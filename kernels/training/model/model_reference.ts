@@ -1,9 +1,10 @@
 /**
  * The model in float64 with plain loops: loss and every gradient, for tests. Written from the
- * specification, not from the kernels; selections of Lighthouse layers are given or ranked by norms.
+ * specification, not from the kernels; selections of Lighthouse are given or ranked by norms.
  *
- * Storage may be imitated, so that a device is compared with what it stores: `stored` rounds operands of
- * products and what is kept of them, `floats` what stays in f32. Without both nothing is rounded.
+ * Storage may be imitated, so that a device is compared with what it stores: `stored` rounds
+ * operands of products and what is kept of them, `floats` what stays in f32. Without both nothing
+ * is rounded.
  *
  * The loss is the SUM over tokens; gradients are those of the sum, times nothing.
  *
@@ -52,7 +53,7 @@ export interface ModelReferenceOptions {
   readonly floats?: Rounding;
   /** False: the forward pass alone. Default true. */
   readonly gradients?: boolean;
-  /** 2^s, which gradients are multiplied by and divided by in the end: it matters to `stored` alone. */
+  /** 2^s, which gradients are multiplied by, and divided by in the end: only `stored` notices. */
   readonly lossScale?: number;
 }
 
@@ -215,7 +216,7 @@ class Reference {
     return joined;
   }
 
-  /** Adds the gradients of a layer's parameters; changes dx from that after the layer to that before. */
+  /** Adds the gradients of a layer's parameters; turns dx after the layer into that before it. */
   backward(dx: Vector, layer: number, state: LayerState): Vector {
     const { width, ffn, rows } = this.model;
     const name = (rest: string) => `layers.${layer}.${rest}`;

@@ -47,7 +47,8 @@ Deno.test(`gradients of models of odd shapes match float64${CASES.note}`, async 
       const tokens = batch * context;
       const sum = losses.reduce((total, loss) => total + loss, 0);
       assert.ok(Math.abs(sum - exact.loss) / tokens < 1e-3);
-      // In f16 rounding what is stored is nearly all; in f32 additions round too, as in the f32 test.
+      // In f16 rounding what is stored is nearly all; in f32 additions round too, as in the f32
+      // test.
       const growth = dtype === "f16" ? 1.25 : Math.sqrt(512);
       for (const { name, device, rounded } of errors) {
         assert.ok(device <= growth * rounded, `${name}: ${device} and ${rounded}`);

@@ -1,9 +1,9 @@
 /**
  * The parameters of a model: their names, shapes and initial deviations.
  *
- * Names and shapes are those that checkpoints carry. Weights are `[outputs, inputs]`. Two matrices are
- * stored joined, since one product reads them: `attention.qkv`, rows of queries, keys and values one
- * after the other, and `ffn.gate_up`, rows of gates (w1) and values (w3) in turn.
+ * Names and shapes are those that checkpoints carry. Weights are `[outputs, inputs]`. Two matrices
+ * are stored joined, since one product reads them: `attention.qkv`, rows of queries, keys and
+ * values one after the other, and `ffn.gate_up`, rows of gates (w1) and values (w3) in turn.
  *
  * @module
  */

@@ -11,8 +11,8 @@ import type { Stage } from "../../gpu/timing.ts";
 /**
  * Submits stages; resolves when the device has taken them.
  *
- * @param options `flopsPerSubmission`: longer work is cut, and each part waits for the one before. Default:
- * one submission.
+ * @param options `flopsPerSubmission`: longer work is cut, and each part waits for the one before.
+ * Default: one submission.
  */
 export async function runStages(
   gpu: Gpu,

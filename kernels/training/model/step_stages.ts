@@ -58,8 +58,8 @@ export type BindProducts<Products> = {
 };
 
 /**
- * Products that share the plan's partial sums. Any of them may be cut into slices, by its shape and the
- * device's tilings.
+ * Products that share the plan's partial sums. Any of them may be cut into slices, by its shape and
+ * the device's tilings.
  */
 export function productsOf<Products extends { readonly [Name in keyof Products]: Product }>(
   products: Products,

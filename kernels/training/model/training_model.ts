@@ -2,11 +2,11 @@
  * A model that trains on a device: forward and backward pass, loss, and update, with every buffer
  * planned before it is allocated.
  *
- * A step needs nothing from the host and gives nothing back: batch, loss scale, skipped steps, norm and
- * learning rate live on the device. The history of losses is read when somebody asks.
+ * A step needs nothing from the host and gives nothing back: batch, loss scale, skipped steps, norm
+ * and learning rate live on the device. The history of losses is read when somebody asks.
  *
- * Results depend on the plan's tilings, the device and the seed alone: two runs give the same bits, in
- * every recompute mode, and so does a run that was saved and resumed.
+ * Results depend on the plan's tilings, the device and the seed alone: two runs give the same bits,
+ * in every recompute mode, and so does a run that was saved and resumed.
  *
  * @module
  */
@@ -83,13 +83,13 @@ export interface RunStepsOptions {
   /** Stops between steps. */
   readonly signal?: AbortSignal;
   /**
-   * Most FLOP of one submission: display drivers reset a device that does not answer for two seconds.
-   * Set `flopsPerDispatch` of the model too. Default: a step is one submission.
+   * Most FLOP of one submission: display drivers reset a device that does not answer for two
+   * seconds. Set `flopsPerDispatch` of the model too. Default: a step is one submission.
    */
   readonly flopsPerSubmission?: number;
   /**
-   * Steps that may be submitted before an earlier one is done, so that the device never waits for the
-   * host. Default 4; 0: each step waits for the one before.
+   * Steps that may be submitted before an earlier one is done, so that the device never waits for
+   * the host. Default 4; 0: each step waits for the one before.
    */
   readonly stepsAhead?: number;
 }
@@ -107,8 +107,8 @@ export interface TrainingModel {
   /** Forward pass and losses of the first batch. */
   readonly evaluationStages: readonly Stage[];
   /**
-   * Writes the batch of the next step: sequences of a step `[accumulate · batch, N + 1]` of tokens, each
-   * with the token after its last.
+   * Writes the batch of the next step: sequences of a step `[accumulate · batch, N + 1]` of tokens,
+   * each with the token after its last.
    *
    * @throws {RangeError} when there are not as many, or a token is not in the vocabulary.
    */
@@ -124,8 +124,8 @@ export interface TrainingModel {
   /** Runs the forward and backward pass alone. */
   readonly runGradients: () => Promise<void>;
   /**
-   * Losses of a batch that is not trained on, f32 `[batch · N]`, in nats. What `writeBatch` gave for the
-   * next step is overwritten.
+   * Losses of a batch that is not trained on, f32 `[batch · N]`, in nats. What `writeBatch` gave
+   * for the next step is overwritten.
    *
    * @param tokens `[batch, N + 1]`, each sequence with the token after its last.
    * @throws {RangeError} when there are not as many, or a token is not in the vocabulary.
@@ -135,7 +135,9 @@ export interface TrainingModel {
   readonly readState: () => Promise<StepState>;
   /** Replaces the step state. */
   readonly writeState: (state: StepState) => void;
-  /** The last steps, at most 4,096, the oldest first; none that ran before the model was resumed. */
+  /**
+   * The last steps, at most 4,096, the oldest first; none that ran before the model was resumed.
+   */
   readonly readHistory: (count?: number) => Promise<HistoryLine[]>;
   /** Losses of the last batch, f32 `[batch · N]`, in nats. */
   readonly readLosses: () => Promise<Float32Array>;
@@ -145,7 +147,10 @@ export interface TrainingModel {
   readonly writeParameter: (name: string, data: Float32Array, part?: ParameterPart) => void;
   /** Makes the f16 copies of the weights anew. */
   readonly refreshCopies: () => Promise<void>;
-  /** Pyramid indices of a Lighthouse layer in gathered order, `[batch · heads, S]`; of the last batch. */
+  /**
+   * Pyramid indices of a Lighthouse layer in gathered order, `[batch · heads, S]`; of the last
+   * batch.
+   */
   readonly readSelection: (layer: number) => Promise<Int32Array>;
   /** A buffer of the plan. */
   readonly buffer: (name: string) => BufferSlice;
@@ -159,9 +164,9 @@ const ACTION = "create training model";
  * Allocates a model, makes its weights and compiles its kernels.
  *
  * @throws {TypeError} when something is missing or of an unknown kind.
- * @throws {RangeError} one line, when a value is out of range, the model does not fit, the vocabulary is
- * smaller than the bytes of the corpus need, or the corpus is shorter than a sequence. Nothing is
- * allocated then.
+ * @throws {RangeError} one line, when a value is out of range, the model does not fit, the
+ * vocabulary is smaller than the bytes of the corpus need, or the corpus is shorter than a
+ * sequence. Nothing is allocated then.
  * @throws {MemoryError} when the device has no room; nothing stays allocated.
  * @throws {ShaderError} when the device refuses a shader.
  *

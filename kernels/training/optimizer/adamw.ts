@@ -1,11 +1,11 @@
 /**
  * AdamW on f32 masters, with the f16 copy that products read.
  *
- * Shapes: master, moments and gradient f32 `[size]`, copy f16 `[size]` where there is one. Gradients are
- * zeroed after use.
+ * Shapes: master, moments and gradient f32 `[size]`, copy f16 `[size]` where there is one.
+ * Gradients are zeroed after use.
  *
- * Numerics: f32. The step state says by how much gradients are unscaled and clipped, and whether the
- * step is skipped: then nothing but the gradients changes.
+ * Numerics: f32. The step state says by how much gradients are unscaled and clipped, and whether
+ * the step is skipped: then nothing but the gradients changes.
  *
  * @module
  */

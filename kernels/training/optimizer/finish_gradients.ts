@@ -1,8 +1,9 @@
 /**
- * What a step does with its gradients, decided on the device: the global norm, the factor that unscales
- * and clips them, the learning rate of the warm-up, and the loss scale of the next step. A step whose
- * gradients are not all finite is skipped and halves the scale; after so many clean steps the scale is
- * doubled. A line of the history keeps loss, norm, scale and whether the step was skipped.
+ * What a step does with its gradients, decided on the device: the global norm, the factor that
+ * unscales and clips them, the learning rate of the warm-up, and the loss scale of the next step. A
+ * step whose gradients are not all finite is skipped and halves the scale; after so many clean
+ * steps the scale is doubled. A line of the history keeps loss, norm, scale and whether the step
+ * was skipped.
  *
  * Shapes: sums u32 `[count, 2]` (`square_gradients.ts`), history f32 `[steps, 4]`, a ring.
  *

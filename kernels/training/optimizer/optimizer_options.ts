@@ -23,7 +23,10 @@ export interface OptimizerOptions {
   readonly mostNorm?: number;
   /** 2^s at the start, a power of two. Default 1,024 for f16, else 1. */
   readonly lossScale?: number;
-  /** Clean steps until the scale is doubled; 0: the scale never changes. Default 2,000 for f16, else 0. */
+  /**
+   * Clean steps until the scale is doubled; 0: the scale never changes. Default 2,000 for f16, else
+   * 0.
+   */
   readonly growthSteps?: number;
   /** Largest scale. Default 2^24. */
   readonly mostScale?: number;

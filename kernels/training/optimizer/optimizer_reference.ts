@@ -1,10 +1,10 @@
 /**
  * One step of the optimiser in float64: what is decided about the gradients, and the update.
  *
- * Tolerances (u = 2^-24), of each parameter from its own numbers: moments are off by 4u of their terms;
- * the factor of gradients by that of the norm, `normError`, and 8u; the update by those of both
- * moments, four quotients and a root of 5u each, and the powers of the decays by u for each step; the
- * result by one unit of storage.
+ * Tolerances (u = 2^-24), of each parameter from its own numbers: moments are off by 4u of their
+ * terms; the factor of gradients by that of the norm, `normError`, and 8u; the update by those of
+ * both moments, four quotients and a root of 5u each, and the powers of the decays by u for each
+ * step; the result by one unit of storage.
  *
  * @module
  */
@@ -14,7 +14,9 @@ import { type Judged, type Numbers, UNIT } from "../matrix_product/matrix_produc
 import type { Optimizer } from "./optimizer_options.ts";
 import type { StepState } from "./step_state.ts";
 
-/** The state after a step whose squares of gradients sum to `squares`, and the line of its history. */
+/**
+ * The state after a step whose squares of gradients sum to `squares`, and the line of its history.
+ */
 export function finishReference(
   state: StepState,
   squares: number,

@@ -2,8 +2,8 @@
  * Sums of squares of a gradient, a block at a time, for the global norm and for the flag of numbers
  * that are not finite. `finish_gradients.ts` adds up those of all gradients.
  *
- * Shapes: gradient f32 `[size]`, sums u32 `[blocks of all gradients, 2]`: bits of a sum of squares, and
- * 1 where one of its elements is not finite.
+ * Shapes: gradient f32 `[size]`, sums u32 `[blocks of all gradients, 2]`: bits of a sum of squares,
+ * and 1 where one of its elements is not finite.
  *
  * @module
  */

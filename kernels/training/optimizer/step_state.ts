@@ -1,7 +1,7 @@
 /**
- * What a training step carries on the device, so that nothing is read back: loss scale, counters, and
- * what the optimiser needs of this step. The host writes it at the start and when it resumes, and may
- * read it at any time.
+ * What a training step carries on the device, so that nothing is read back: loss scale, counters,
+ * and what the optimiser needs of this step. The host writes it at the start and when it resumes,
+ * and may read it at any time.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Adds the losses of a batch, f32 `[rows]`, to the sum of the step, in one fixed order. Batches of one
- * step add up; `finish_gradients.ts` takes the sum.
+ * Adds the losses of a batch, f32 `[rows]`, to the sum of the step, in one fixed order. Batches of
+ * one step add up; `finish_gradients.ts` takes the sum.
  *
  * @module
  */

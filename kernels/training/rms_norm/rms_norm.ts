@@ -1,8 +1,8 @@
 /**
  * RMSNorm without a bias: `y = x·r·g`, `r = 1/√(mean(x²) + ε)`.
  *
- * Shapes: x f32 `[rows, columns]` (the residual stream), gain f32 `[columns]`, y `[rows, columns]` in
- * the type that products read, r f32 `[rows]`. Columns are a multiple of 8.
+ * Shapes: x f32 `[rows, columns]` (the residual stream), gain f32 `[columns]`, y `[rows, columns]`
+ * in the type that products read, r f32 `[rows]`. Columns are a multiple of 8.
  *
  * Numerics: f32, the sum of a row in one fixed order; y is rounded to storage once.
  *

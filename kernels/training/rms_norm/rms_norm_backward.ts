@@ -1,10 +1,11 @@
 /**
  * The gradient of RMSNorm, added to that of the residual stream.
  *
- * Shapes: x, dy and dx f32 `[rows, columns]`, r f32 `[rows]` from the forward pass, dg f32 `[columns]`
- * (added to). dx holds the gradient that passes by the norm and gets the norm's own; a copy of the sum
- * is written in the type that products read. Where the plan wants it y is made again, to the bits of the
- * forward pass: the gradient of the weights that read y needs it, and x has been read here anyway.
+ * Shapes: x, dy and dx f32 `[rows, columns]`, r f32 `[rows]` from the forward pass, dg f32
+ * `[columns]` (added to). dx holds the gradient that passes by the norm and gets the norm's own; a
+ * copy of the sum is written in the type that products read. Where the plan wants it y is made
+ * again, to the bits of the forward pass: the gradient of the weights that read y needs it, and x
+ * has been read here anyway.
  *
  * Numerics: f32, sums in one fixed order: of rows as in the forward pass, of dg over the rows of a
  * workgroup and then over workgroups.

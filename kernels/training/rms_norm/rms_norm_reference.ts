@@ -1,10 +1,10 @@
 /**
  * RMSNorm and its gradients in float64 with plain loops, and how far an f32 kernel may differ.
  *
- * Tolerances (u = 2^-24): a sum of n terms in any blocked order errs by 4·√n·u·Σ|…|. `r` comes from a
- * quotient, a square root and a quotient of numbers that are all positive, each within 4 units in the
- * last place of f32, and from a sum of squares: 4·√n·u + 24·u of it. Gradients carry the error of r and
- * of the mean, 8·u of every term for products and additions, and one unit of storage.
+ * Tolerances (u = 2^-24): a sum of n terms in any blocked order errs by 4·√n·u·Σ|…|. `r` comes from
+ * a quotient, a square root and a quotient of numbers that are all positive, each within 4 units in
+ * the last place of f32, and from a sum of squares: 4·√n·u + 24·u of it. Gradients carry the error
+ * of r and of the mean, 8·u of every term for products and additions, and one unit of storage.
  *
  * @module
  */

@@ -1,9 +1,9 @@
 /**
- * Rotary positions (RoPE) on interleaved pairs: the table of cosines and sines, which the product of Q,
- * K and V reads, and the gradient, which rotates the other way.
+ * Rotary positions (RoPE) on interleaved pairs: the table of cosines and sines, which the product
+ * of Q, K and V reads, and the gradient, which rotates the other way.
  *
- * Shapes: table f32 `[N, d/2, 2]`, cosine and sine of each pair; gradients `[parts, heads, N, d]`, all
- * parts but the last (V) rotated in place.
+ * Shapes: table f32 `[N, d/2, 2]`, cosine and sine of each pair; gradients `[parts, heads, N, d]`,
+ * all parts but the last (V) rotated in place.
  *
  * Numerics: frequencies and angles are rounded to f32, as in the published code; their cosines and
  * sines are computed in float64 on the host and rounded once, since WGSL promises nothing for large

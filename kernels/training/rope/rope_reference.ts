@@ -1,6 +1,6 @@
 /**
- * The gradient of rotary positions in float64, and how far an f32 kernel may differ: three roundings of
- * each of two products, and one unit in the last place of storage.
+ * The gradient of rotary positions in float64, and how far an f32 kernel may differ: three
+ * roundings of each of two products, and one unit in the last place of storage.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * Draws the batch of a step from a corpus of bytes that lies on the device: nothing is uploaded in a
- * step. The place of each sequence is a hash of seed, step and sequence, so that a resumed run draws
- * what an uninterrupted one would have drawn.
+ * Draws the batch of a step from a corpus of bytes that lies on the device: nothing is uploaded in
+ * a step. The place of each sequence is a hash of seed, step and sequence, so that a resumed run
+ * draws what an uninterrupted one would have drawn.
  *
  * Shapes: corpus u32, four bytes a word; tokens and targets u32 `[sequences, N]`.
  *

@@ -1,6 +1,6 @@
 /**
- * Draws the batch of a step on the device: filler with needles, and text of a resident corpus or of a
- * synthetic language (`stream_options.ts` says what they are).
+ * Draws the batch of a step on the device: filler with needles, and text of a resident corpus or of
+ * a synthetic language (`stream_options.ts` says what they are).
  *
  * Shapes: corpus u32, four bytes a word; tokens and targets u32 `[sequences, N]`.
  *

@@ -1,17 +1,17 @@
 /**
  * What a stream of training sequences is made of: filler with needles, and a text.
  *
- * A share of the sequences is random alphanumeric filler. In `digit` sequences `=d` is planted m times,
- * always with the same digit d: whoever has seen it once can say the digit after every later `=`. In
- * `keyed` sequences `K:d` is planted, for 2 to 31 letters K that each have a digit. One planting lies in
- * each m-th of the sequence, at a random place; m is drawn anew for each sequence, its logarithm about
- * uniform, so that a needle's next place is between 2 and 2N/m characters away.
+ * A share of the sequences is random alphanumeric filler. In `digit` sequences `=d` is planted m
+ * times, always with the same digit d: whoever has seen it once can say the digit after every later
+ * `=`. In `keyed` sequences `K:d` is planted, for 2 to 31 letters K that each have a digit. One
+ * planting lies in each m-th of the sequence, at a random place; m is drawn anew for each sequence,
+ * its logarithm about uniform, so that a needle's next place is between 2 and 2N/m characters away.
  *
- * All others are text: of a corpus, or of a synthetic language. Its lines have 64 characters. Words come
- * from 255 common ones, whose frequencies fall with their rank, and from 16 names of the sequence's own.
- * After a name comes the word that belongs to it, the same throughout the sequence. One line in four
- * repeats an earlier line; the logarithm of the distance is about uniform. So the words of a line can be
- * learnt, names and their words can only be recalled, from any distance.
+ * All others are text: of a corpus, or of a synthetic language. Its lines have 64 characters. Words
+ * come from 255 common ones, whose frequencies fall with their rank, and from 16 names of the
+ * sequence's own. After a name comes the word that belongs to it, the same throughout the sequence.
+ * One line in four repeats an earlier line; the logarithm of the distance is about uniform. So the
+ * words of a line can be learnt, names and their words can only be recalled, from any distance.
  *
  * @module
  */
@@ -25,7 +25,10 @@ export interface StreamOptions {
   readonly digitShare?: number;
   /** Of the sequences, those with digits under keys. Default 0. */
   readonly keyedShare?: number;
-  /** Fewest and most plantings of a sequence, powers of two; the most is never reached. Default 4 and N/8. */
+  /**
+   * Fewest and most plantings of a sequence, powers of two; the most is never reached. Default 4
+   * and N/8.
+   */
   readonly plantings?: readonly [least: number, most: number];
   /** Bytes of a text. Default: the synthetic language. */
   readonly corpus?: Uint8Array;
@@ -57,7 +60,8 @@ const LEAST_SLOT = 4;
  *
  * @param size `context`: N.
  * @throws {TypeError} when something is of an unknown kind.
- * @throws {RangeError} one line, when an option is out of range or the corpus is shorter than a sequence.
+ * @throws {RangeError} one line, when an option is out of range or the corpus is shorter than a
+ * sequence.
  */
 export function fillStream(options: StreamOptions, { context }: { context: number }): Stream {
   requireRecord(ACTION, "the stream", options);

@@ -1,5 +1,6 @@
 /**
- * What `draw_stream.wgsl` draws, on the host: for tests, held-out sequences, and a look at the data.
+ * What `draw_stream.wgsl` draws, on the host: for tests, held-out sequences, and a look at the
+ * data.
  *
  * @module
  */

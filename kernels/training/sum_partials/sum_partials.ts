@@ -1,8 +1,9 @@
 /**
- * Adds partial sums to a result, in one fixed order: the end of sums over many rows, whose parts were
- * summed by different workgroups. Floats have no atomic addition whose order is fixed.
+ * Adds partial sums to a result, in one fixed order: the end of sums over many rows, whose parts
+ * were summed by different workgroups. Floats have no atomic addition whose order is fixed.
  *
- * Shapes: partials f32 `[count, size]`, result f32 `[size]`, to which they are added, or which they replace.
+ * Shapes: partials f32 `[count, size]`, result f32 `[size]`, to which they are added, or which they
+ * replace.
  *
  * @module
  */

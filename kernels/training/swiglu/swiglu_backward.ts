@@ -1,11 +1,11 @@
 /**
  * The gradient of SwiGLU. The forward pass is an epilogue of matrix products.
  *
- * Shapes: da and act `[rows, width]`, gates and values in turn `[rows, 2·width]`, all in the type that
- * products read.
+ * Shapes: da and act `[rows, width]`, gates and values in turn `[rows, 2·width]`, all in the type
+ * that products read.
  *
- * Numerics: f32, rounded to storage once. act is that of the forward pass: both start from the stored
- * gates and values.
+ * Numerics: f32, rounded to storage once. act is that of the forward pass: both start from the
+ * stored gates and values.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * SwiGLU's gradient in float64, and how far an f32 kernel may differ: (16 + 4|g|)·u of each result for
- * the exponential (3 + 2|g| units in the last place), quotients of 2.5 units and products; of 1 - s as
- * much of s; and one unit of storage.
+ * SwiGLU's gradient in float64, and how far an f32 kernel may differ: (16 + 4|g|)·u of each result
+ * for the exponential (3 + 2|g| units in the last place), quotients of 2.5 units and products; of 1
+ * - s as much of s; and one unit of storage.
  *
  * @module
  */

@@ -1,12 +1,12 @@
 /**
  * Seeded weights, made on the device with the same bits on every device.
  *
- * Numbers are sums of four uniform ones (`gpu/random.ts`), scaled to the standard deviation asked for:
- * close to normal, cut at 3.46 of it. The published code cuts a normal at 3 or not at all, which makes
- * no difference that training shows.
+ * Numbers are sums of four uniform ones (`gpu/random.ts`), scaled to the standard deviation asked
+ * for: close to normal, cut at 3.46 of it. The published code cuts a normal at 3 or not at all,
+ * which makes no difference that training shows.
  *
- * Shapes: weights f32 `[rows, columns]`; rows may alternate between two deviations, as those of gates
- * and values do.
+ * Shapes: weights f32 `[rows, columns]`; rows may alternate between two deviations, as those of
+ * gates and values do.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * The f16 copy of f32 masters after they were made or read from a file. It is rounded on the device, as
- * the optimiser rounds it: subnormals of f16 keep the device's own rounding.
+ * The f16 copy of f32 masters after they were made or read from a file. It is rounded on the
+ * device, as the optimiser rounds it: subnormals of f16 keep the device's own rounding.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * The f16 copy of a matrix of weights, transposed: the products of the forward pass read it along rows of
- * outputs, as the gradients of inputs read the copy itself.
+ * The f16 copy of a matrix of weights, transposed: the products of the forward pass read it along
+ * rows of outputs, as the gradients of inputs read the copy itself.
  *
  * @module
  */

@@ -1,8 +1,8 @@
 /**
  * Verdicts from two revisions that ran in turns. Pure: results and times in, a report out.
  *
- * A quad is four turns in the order A B B A or B A A B: what drifts linearly over it adds the same to
- * both sides. A block is the quads of one pair of fresh processes: what differs from process to
+ * A quad is four turns in the order A B B A or B A A B: what drifts linearly over it adds the same
+ * to both sides. A block is the quads of one pair of fresh processes: what differs from process to
  * process is in the spread between blocks.
  *
  * @module
@@ -54,7 +54,9 @@ export interface TurnCase {
  */
 export const LOOKS = [6, 12, 24, 48, 96] as const;
 
-/** Enough for the ends of an interval that Student's, which is nearly always wider, is held against. */
+/**
+ * Enough for the ends of an interval that Student's, which is nearly always wider, is held against.
+ */
 const RESAMPLES = 400;
 
 /** ln(candidate / baseline) of one quad. */

@@ -1,8 +1,9 @@
 /**
- * `deno task gate-quality`: measures the gate's own quality, writes `fixtures/gate/quality.json` (two
- * files) and `fixtures/gate/paired_quality.json` (two revisions in turns), and puts the tables of both
- * into `reports/gate/GATE.md`. With `--record SECONDS` turns of this checkout against itself are
- * recorded on this machine first. All of them are there already, so that it takes `--force`.
+ * `deno task gate-quality`: measures the gate's own quality, writes `fixtures/gate/quality.json`
+ * (two files) and `fixtures/gate/paired_quality.json` (two revisions in turns), and puts the tables
+ * of both into `reports/gate/GATE.md`. With `--record SECONDS` turns of this checkout against
+ * itself are recorded on this machine first. All of them are there already, so that it takes
+ * `--force`.
  *
  * @module
  */

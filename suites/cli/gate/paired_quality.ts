@@ -1,11 +1,12 @@
 /**
- * How good the paired gate is: how often it sees a change where there is none, and how many injected
- * slowdowns it finds, on synthetic turns and on recorded ones of the same code.
+ * How good the paired gate is: how often it sees a change where there is none, and how many
+ * injected slowdowns it finds, on synthetic turns and on recorded ones of the same code.
  *
- * A study is one run of the gate: it draws blocks of every case, goes on as the gate does, a verdict
- * at each look and more blocks where there is none, and has a false alarm if any case has one. Of
- * recorded turns it draws blocks without replacement and swaps the sides of each by chance, which
- * changes nothing where both are the same code; such studies share blocks and are not independent.
+ * A study is one run of the gate: it draws blocks of every case, goes on as the gate does, a
+ * verdict at each look and more blocks where there is none, and has a false alarm if any case has
+ * one. Of recorded turns it draws blocks without replacement and swaps the sides of each by chance,
+ * which changes nothing where both are the same code; such studies share blocks and are not
+ * independent.
  *
  * @module
  */
@@ -60,8 +61,8 @@ export interface PairedQualityRow {
   /** Studies of the same code that had no alarm and an open case. */
   readonly inconclusive: number;
   /**
-   * Of `one`, the share of studies in which the first case was `slower`; of `all`, in which any was.
-   * By the size of the slowdown.
+   * Of `one`, the share of studies in which the first case was `slower`; of `all`, in which any
+   * was. By the size of the slowdown.
    */
   readonly detection: Record<typeof TARGETS[number], Record<string, number>>;
 }

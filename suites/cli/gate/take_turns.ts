@@ -1,6 +1,6 @@
 /**
- * Two checkouts in two fresh processes that run in turns, A B B A, so that whatever the machine does
- * it does to both.
+ * Two checkouts in two fresh processes that run in turns, A B B A, so that whatever the machine
+ * does it does to both.
  *
  * @module
  */
@@ -29,8 +29,8 @@ export interface Checkouts {
 
 /**
  * A B B A, then B A A B, and so on: as often in one pair of processes as takes about this many
- * seconds for each case, within bounds. Noise of a busy machine was found to be that of single turns
- * and not of processes, so that turns are what averages it.
+ * seconds for each case, within bounds. Noise of a busy machine was found to be that of single
+ * turns and not of processes, so that turns are what averages it.
  */
 const CASE_SECONDS = 4;
 /** What a turn takes beside the case: the control, and reading timestamps back. */
@@ -217,7 +217,9 @@ class TurnsProcess {
   }
 }
 
-/** The environment without loader variables: Deno passes those on only with the right to run all. */
+/**
+ * The environment without loader variables: Deno passes those on only with the right to run all.
+ */
 export function passedEnvironment(): Record<string, string> {
   return Object.fromEntries(
     Object.entries(Deno.env.toObject()).filter(([key]) => !/^(LD|DYLD)_/.test(key)),

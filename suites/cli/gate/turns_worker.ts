@@ -52,8 +52,8 @@ interface Ready {
 }
 
 /**
- * The implementations of a checkout. One from before options had descriptors wraps each in an object,
- * and takes them under another name together with the scorer's.
+ * The implementations of a checkout. One from before options had descriptors wraps each in an
+ * object, and takes them under another name together with the scorer's.
  */
 function implementationsOf(registered: readonly unknown[]): readonly Implementation[] {
   return registered.map((entry) => {

@@ -52,7 +52,10 @@ export interface TiledLayer {
   readonly destroy: () => void;
 }
 
-/** Allocates seeded inputs and results of one block of heads; for gradients, runs the earlier passes. */
+/**
+ * Allocates seeded inputs and results of one block of heads; for gradients, runs the earlier
+ * passes.
+ */
 export async function allocate(
   session: Session,
   key: Key,

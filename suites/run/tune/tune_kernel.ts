@@ -22,7 +22,9 @@ import { allocate, type Bound } from "./tiled_layer.ts";
 /** A tiling replaces the default if it is faster by more than this, at 95 %. */
 const MARGIN = 0.01;
 
-/** A sample repeats the kernel for about this many seconds, so that starts and ends weigh little. */
+/**
+ * A sample repeats the kernel for about this many seconds, so that starts and ends weigh little.
+ */
 const SAMPLE_SECONDS = 4e-3;
 const MOST_REPEATS = 50;
 
@@ -46,7 +48,9 @@ interface Checked {
   readonly refused?: string;
 }
 
-/** Checks and measures all tilings of a kernel. `share`: the part of the time left that it may take. */
+/**
+ * Checks and measures all tilings of a kernel. `share`: the part of the time left that it may take.
+ */
 export async function tuneKernel(
   session: Session,
   key: Key,
@@ -124,7 +128,8 @@ export async function tuneKernel(
 }
 
 /**
- * The tiling with the lowest median time, and its time over that of the first one, which is the default.
+ * The tiling with the lowest median time, and its time over that of the first one, which is the
+ * default.
  *
  * @param rounds for each round, the samples of each tiling at the full clock.
  * @throws {RangeError} when the clock left too few rounds.
@@ -168,7 +173,8 @@ function defaultTiling(gpu: Gpu, shape: Key): object {
 
 /**
  * Tilings of a kernel, the default first. Each must match float64 and give the same bits twice; one
- * that does not is excluded. Checked at a small size, once for all lengths and for both backward passes.
+ * that does not is excluded. Checked at a small size, once for all lengths and for both backward
+ * passes.
  */
 async function checkTilings(session: Session, key: Key): Promise<readonly Checked[]> {
   const { gpu, checked, hooks } = session;
@@ -188,7 +194,8 @@ async function checkTilings(session: Session, key: Key): Promise<readonly Checke
     const end = now() + CHECKING_SHARE * (session.deadline - now());
     const layer = await allocate(session, { ...key, rows: CHECK_ROWS, heads: 2 });
     try {
-      // Dawn compiles on threads of its own. A tiling that does not compile reports that when it is checked.
+      // Dawn compiles on threads of its own. A tiling that does not compile reports that when it is
+      // checked.
       if (gpu.stack === "dawn") await Promise.allSettled(open.map((one) => layer.compile(one)));
       for (const [at, tiling] of open.entries()) {
         hooks.signal?.throwIfAborted();

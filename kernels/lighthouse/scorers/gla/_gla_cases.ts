@@ -96,9 +96,9 @@ export async function scoresOnDevice(
  * exponential, 3 + 2|x| units in the last place, and of the cumulative gates, log2(2C) roundings of
  * sums up to A = Σ|g| of a chunk at both ends.
  *
- * On matrix units a term passes through three more roundings to f16, each of half a unit in the last
- * place: of a decayed reader, of the state and of a decayed value, or of a product of a reader and a
- * writer. A decayed reader below the normal numbers of f16 is off by 2^-25.
+ * On matrix units a term passes through three more roundings to f16, each of half a unit in the
+ * last place: of a decayed reader, of the state and of a decayed value, or of a product of a reader
+ * and a writer. A decayed reader below the normal numbers of f16 is off by 2^-25.
  */
 export function worstError(
   got: { queryScores: Float32Array; keyScores: Float32Array },

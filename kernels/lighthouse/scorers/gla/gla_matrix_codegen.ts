@@ -1,21 +1,23 @@
 /**
- * WGSL of gla scores on subgroup matrices: f16 factors, f32 sums. `gla_scores.ts` says what is computed.
+ * WGSL of gla scores on subgroup matrices: f16 factors, f32 sums. `gla_scores.ts` says what is
+ * computed.
  *
- * - states: a workgroup walks along the chunks of one sequence with 64 × 64 elements of its state of either
- *   direction, a subgroup with 64 × 16 of them in registers: S ← exp(a_end)·S + Σ_t w_t·(exp(a_end - a_t)·v_t)ᵀ.
- *   Before each chunk it stores the state, so no pass over contributions of chunks is needed.
- * - scores: a workgroup computes the 64 outputs of a chunk in both directions, a subgroup 16 of one: the
- *   products exp(a_i - a_j)·(r_i·w_j), then (exp(a_i)·r_i)·S, then the products with v_j through the scratch,
- *   as in attention; then the squares. Each direction reads the rows that the other's state is made of, so
- *   that queries, keys and values are loaded once.
+ * - states: a workgroup walks along the chunks of one sequence with 64 × 64 elements of its state
+ *   of either direction, a subgroup with 64 × 16 of them in registers: S ← exp(a_end)·S + Σ_t
+ *   w_t·(exp(a_end - a_t)·v_t)ᵀ. Before each chunk it stores the state, so no pass over
+ *   contributions of chunks is needed.
+ * - scores: a workgroup computes the 64 outputs of a chunk in both directions, a subgroup 16 of
+ *   one: the products exp(a_i - a_j)·(r_i·w_j), then (exp(a_i)·r_i)·S, then the products with v_j
+ *   through the scratch, as in attention; then the squares. Each direction reads the rows that the
+ *   other's state is made of, so that queries, keys and values are loaded once.
  *
- * **Rounding.** Each factor is rounded to f16 once. The state is stored as f16 times a power of two, one
- * for each 64 × 16 elements, and products of readers and writers times another, one for each 16 rows, so
- * that neither overflows.
+ * **Rounding.** Each factor is rounded to f16 once. The state is stored as f16 times a power of
+ * two, one for each 64 × 16 elements, and products of readers and writers times another, one for
+ * each 16 rows, so that neither overflows.
  *
- * Workgroup memory: states 64 · 9 · 3 vectors of 16 bytes and the scratches, 39 KiB; scores 2 · 64 ·
- * (d/8 + 1) vectors, 256 bytes and the scratches, 46.3 KiB for d = 128. Left factors stay in registers;
- * queries and keys, states of both directions and values take turns in the stage.
+ * Workgroup memory: states 64 · 9 · 3 vectors of 16 bytes and the scratches, 39 KiB; scores 2 · 64
+ * · (d/8 + 1) vectors, 256 bytes and the scratches, 46.3 KiB for d = 128. Left factors stay in
+ * registers; queries and keys, states of both directions and values take turns in the stage.
  *
  * @module
  */

@@ -90,9 +90,9 @@ export function shares(vectors: number): { i: number; row: string; column: strin
 }
 
 /**
- * WGSL of a vector of a row of the sequence; past its end of its last row. Only the last chunk has such
- * rows: its state goes nowhere, no row sees them, and their own outputs are dropped. Nothing may depend
- * on a load before it is used: a `select` here would wait for it.
+ * WGSL of a vector of a row of the sequence; past its end of its last row. Only the last chunk has
+ * such rows: its state goes nowhere, no row sees them, and their own outputs are dropped. Nothing
+ * may depend on a load before it is used: a `select` here would wait for it.
  */
 export function vectorOf(tensor: string, row: string, column: string, vectors: number): string {
   const token = `(firstToken + min(${row}, params.rows - 1u) * params.dilation)`;

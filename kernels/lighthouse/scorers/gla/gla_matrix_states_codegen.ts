@@ -43,8 +43,8 @@ function readLane(name: string): string {
 }
 
 /**
- * The pass over states of both directions. Bindings: params, cumulative, q, k, v, states, scales, partials (the
- * state between dispatches). Workgroups: (d/64)² × sequences.
+ * The pass over states of both directions. Bindings: params, cumulative, q, k, v, states, scales,
+ * partials (the state between dispatches). Workgroups: (d/64)² × sequences.
  */
 export function generateMatrixStates(headDim: number): string {
   const vectors = headDim / 8;

@@ -36,8 +36,8 @@ export interface GlaScorerOptions {
   /** Log gates f32 `[H, N]`, at most 0, instead of seeded gates. */
   readonly gates?: Float32Array;
   /**
-   * Maximum bytes for the states of a segment; limited to one binding. Default 128 MiB, on matrix units,
-   * which hold both directions, 256 MiB.
+   * Maximum bytes for the states of a segment; limited to one binding. Default 128 MiB, on matrix
+   * units, which hold both directions, 256 MiB.
    */
   readonly scratchBytes?: number;
   /** Default: matrix units where the device has them and they take the shape. */

@@ -13,16 +13,16 @@
  * segment of chunks is held at a time, within `scratchBytes`, and the state is carried from segment
  * to segment. Scores do not depend on how chunks are split into segments.
  *
- * On matrix units (`gla_matrix_codegen.ts`) both directions share each pass, and one walks along each
- * sequence and stores the state before each chunk.
+ * On matrix units (`gla_matrix_codegen.ts`) both directions share each pass, and one walks along
+ * each sequence and stores the state before each chunk.
  *
- * Numerics: f16 or f32 storage, all arithmetic in f32, no atomics; on matrix units factors are rounded
- * to f16 once. Decays are exponentials of
- * differences of cumulative log gates within one chunk, never positive; a gate below -104 counts as
- * -104, whose exponential is 0 in f32. The rounding of those sums makes decays uncertain by at most
- * 2^-20 times the sum of |g| over the chunk. A non-finite row reaches the scores of its chunk and
- * of all later rows of its sequence. Gates above zero are invalid input; the kernels do not check
- * for them, `requireGates` of gla_gates.ts does.
+ * Numerics: f16 or f32 storage, all arithmetic in f32, no atomics; on matrix units factors are
+ * rounded to f16 once. Decays are exponentials of differences of cumulative log gates within one
+ * chunk, never positive; a gate below -104 counts as -104, whose exponential is 0 in f32. The
+ * rounding of those sums makes decays uncertain by at most 2^-20 times the sum of |g| over the
+ * chunk. A non-finite row reaches the scores of its chunk and of all later rows of its sequence.
+ * Gates above zero are invalid input; the kernels do not check for them, `requireGates` of
+ * gla_gates.ts does.
  *
  * @module
  */
@@ -86,7 +86,8 @@ export function glaFlops(
 /**
  * Plans the scores of a block of heads.
  *
- * @throws {RangeError} one line with the value and the limit, when the kernels cannot run the shape.
+ * @throws {RangeError} one line with the value and the limit, when the kernels cannot run the
+ * shape.
  *
  * @example
  * ```ts

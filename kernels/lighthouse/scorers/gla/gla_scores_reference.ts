@@ -2,8 +2,8 @@
  * Gated linear attention scores in float64 with plain loops over the recurrence, for one head, used
  * by tests and `verify`.
  *
- * Shapes: rows `[N, d]`, log gates `[N]`, outputs `[N, d]`, scores `[N]` (`maximaReference` extends them
- * to `[P]`).
+ * Shapes: rows `[N, d]`, log gates `[N]`, outputs `[N, d]`, scores `[N]` (`maximaReference` extends
+ * them to `[P]`).
  *
  * @module
  */

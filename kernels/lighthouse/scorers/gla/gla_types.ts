@@ -62,8 +62,8 @@ export interface GlaScoresPlan extends GlaScoresOptions {
   readonly gateBytes: number;
   readonly scoreBytes: number;
   /**
-   * Bytes of the buffers that one block needs at a time, on matrix units for both directions, else for
-   * one; all blocks share them.
+   * Bytes of the buffers that one block needs at a time, on matrix units for both directions, else
+   * for one; all blocks share them.
    */
   readonly scratch: {
     readonly states: number;

@@ -1,6 +1,6 @@
 /**
- * The norm scorer (specification, section 3): norms of the rows of Q and K, and their maxima over the
- * windows of the pyramid.
+ * The norm scorer (specification, section 3): norms of the rows of Q and K, and their maxima over
+ * the windows of the pyramid.
  *
  * It has no pass of its own: the pyramid pass writes norm scores while it pools Q and K.
  *

@@ -2,8 +2,8 @@
  * The random scorer: seeded scores that do not depend on the inputs. It is a control: the quality
  * that a layer reaches with random scores is not due to the selection of Lighthouse attention.
  *
- * Scores f32 in [0, 1), exact and the same on every device. The seed is fixed, so that a layer selects
- * the same entries at every step.
+ * Scores f32 in [0, 1), exact and the same on every device. The seed is fixed, so that a layer
+ * selects the same entries at every step.
  *
  * Cost: no arithmetic by the paper's convention; 8 bytes per base row and head.
  *
