@@ -14,9 +14,11 @@ import type { Tensor } from "./gpu/buffers.ts";
 import type { Gpu } from "./gpu/device.ts";
 import type { RunOptions, Timing } from "./gpu/timing.ts";
 import type {
+  CheckedScores,
   LastQuery,
   ReferenceInputs,
   ReferenceResult,
+  ScoreReferenceInputs,
   SelectorDescriptor,
   TokenSelector,
 } from "./layer_checks.ts";
@@ -215,6 +217,12 @@ export interface ScorerDescriptor {
    * selection must then equal the one from float64 scores.
    */
   readonly exactSelection: boolean;
+  /**
+   * The scores of some base rows in float64, each with its tolerance. Checks hold the device's scores
+   * against them, and the selection against the device's scores. Required of a scorer with its own
+   * pass, unless the suites have a reference of their own.
+   */
+  readonly reference?: (inputs: ScoreReferenceInputs) => Promise<readonly CheckedScores[]>;
 }
 
 /** One way to compute an attention layer, and everything that is derived from it. */

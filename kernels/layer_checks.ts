@@ -1,7 +1,7 @@
 /**
  * What an implementation states for the checks of its results where keys depend on the inputs or
- * the output is more than one softmax: how queries select blocks or tokens, and its own reference
- * in float64.
+ * the output is more than one softmax: how queries select blocks or tokens, its own reference in
+ * float64, and that of a scorer.
  *
  * @module
  */
@@ -121,4 +121,25 @@ export interface TokenSelector {
   readonly blocks: (
     problem: Problem,
   ) => { readonly blockRows: number; readonly blockCount: number } | undefined;
+}
+
+/** Scores of one base row in float64, as selections rank them, and how far f32 ones may differ. */
+export interface CheckedScores {
+  readonly row: number;
+  readonly query: { readonly score: number; readonly tolerance: number };
+  readonly key: { readonly score: number; readonly tolerance: number };
+}
+
+/** What a scorer's own reference computes scores of. */
+export interface ScoreReferenceInputs {
+  readonly problem: Problem;
+  /** The head that is scored. */
+  readonly head: number;
+  /** Base rows whose scores are asked for, ascending. */
+  readonly rows: readonly number[];
+  /** Rows `first … first + count - 1` of that head of Q, K or V as stored, `[count, headDim]`. */
+  readonly read: (
+    tensor: "q" | "k" | "v",
+    range: { readonly first: number; readonly count: number },
+  ) => Promise<ArrayLike<number>>;
 }

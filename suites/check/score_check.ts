@@ -7,12 +7,16 @@
 import type { Tensor } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { SMALLEST_NORMAL, UNIT_ROUNDOFF } from "../../kernels/gpu/half.ts";
-import type { LayerInputs, Problem } from "../../kernels/implementation.ts";
+import type {
+  CheckedScores,
+  LayerInputs,
+  Problem,
+  ScorerDescriptor,
+} from "../../kernels/implementation.ts";
 import { planSquaredNorms } from "../../kernels/dense_attention/dense_squared_norms.ts";
 import { dilationOf } from "../../kernels/lighthouse/scorers/dilation.ts";
 import { seededGates } from "../../kernels/lighthouse/scorers/gla/gla_gates.ts";
 import { GATE_SEED, glaKernel } from "../../kernels/lighthouse/scorers/gla/gla_scorer.ts";
-import { randomScores } from "../../kernels/lighthouse/scorers/random/random_scorer.ts";
 import {
   type ClassRowState,
   finishAttentionRow,
@@ -23,13 +27,6 @@ import {
 import { LEAST_SCORE } from "./selection_check.ts";
 import { readResultRows } from "../plan/measurable.ts";
 import { chunksOf, streamPast } from "./stream.ts";
-
-/** Scores of one base row in float64, and how far those of an f32 kernel may differ. */
-export interface CheckedScores {
-  readonly row: number;
-  readonly query: { readonly score: number; readonly tolerance: number };
-  readonly key: { readonly score: number; readonly tolerance: number };
-}
 
 /** Which rows of which head. */
 export interface ScoreCheckOptions {
@@ -234,19 +231,31 @@ function everyRow(
   return picked;
 }
 
-/** Scores by the random scorer, exact. */
-function randomScorerScores(_gpu: Gpu, options: ScoreCheckOptions): Promise<CheckedScores[]> {
-  const { problem: { shape: { heads, context } }, head, rows } = options;
-  const { query, key } = randomScores({ head, heads, context });
-  const exact = (score: number) => ({ score, tolerance: 0 });
-  return Promise.resolve(rows.map((row) => ({
-    row,
-    query: exact(query[row]),
-    key: exact(key[row]),
-  })));
-}
+/** Computes the scores of chosen rows. */
+type ScoreCheck = (gpu: Gpu, options: ScoreCheckOptions) => Promise<readonly CheckedScores[]>;
 
-/** How the scores of chosen rows are checked, by scorer. */
-export const SCORE_CHECKS: Readonly<
-  Record<string, (gpu: Gpu, options: ScoreCheckOptions) => Promise<CheckedScores[]>>
-> = { dilated: dilatedScores, gla: glaScores, random: randomScorerScores };
+/** Scorers whose scores are recomputed by code that is written apart from the kernels' own. */
+const SCORE_CHECKS: Readonly<Record<string, ScoreCheck>> = {
+  dilated: dilatedScores,
+  gla: glaScores,
+};
+
+/**
+ * How the scores of chosen rows are checked: by code of the suites, else by the scorer's own
+ * reference.
+ *
+ * @throws {TypeError} when there is neither.
+ */
+export function scoreCheckOf({ name, reference }: ScorerDescriptor): ScoreCheck {
+  if (Object.hasOwn(SCORE_CHECKS, name)) return SCORE_CHECKS[name];
+  if (!reference) {
+    throw new TypeError(`check scores: the scorer ${name} has no reference in float64`);
+  }
+  return (gpu, { problem, inputs, head, rows }) =>
+    reference({
+      problem,
+      head,
+      rows,
+      read: (tensor, range) => readResultRows(gpu, inputs[tensor], { head, ...range }),
+    });
+}

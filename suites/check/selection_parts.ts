@@ -6,6 +6,7 @@
 import type { Tensor } from "../../kernels/gpu/buffers.ts";
 import { range } from "../../kernels/gpu/wgsl.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
+import type { CheckedScores } from "../../kernels/implementation.ts";
 import { pcg } from "../../kernels/gpu/random.ts";
 import { type Layer, type PeerTraits, readStoredRows } from "../plan/measurable.ts";
 import { HALF_ULP, maxDifference } from "./attention_rows.ts";
@@ -13,7 +14,7 @@ import type { CheckOptions } from "./check_options.ts";
 import { type Part, partOf, PEER_LEEWAY } from "./check_parts.ts";
 import { CHUNK_ROWS } from "./head_samples.ts";
 import type { LighthouseCheck } from "./lighthouse_check.ts";
-import { type CheckedScores, SCORE_CHECKS, type ScoreCheckOptions } from "./score_check.ts";
+import { scoreCheckOf, type ScoreCheckOptions } from "./score_check.ts";
 import { checkTile, LEAST_SCORE, tieTolerance, tileRows } from "./selection_check.ts";
 import { SharedArrays } from "./shared_arrays.ts";
 import { chunksOf, eachRow } from "./stream.ts";
@@ -101,8 +102,8 @@ async function checkScores(
   },
 ): Promise<Part> {
   const { problem, head, device, peer } = options;
-  const { name } = options.implementation.scorer!;
-  const found = await (name === "norm" ? normScores : SCORE_CHECKS[name])(gpu, options);
+  const scorer = options.implementation.scorer!;
+  const found = await (scorer.name === "norm" ? normScores : scoreCheckOf(scorer))(gpu, options);
   // A peer may keep scores, and the rows whose norms they are, in the storage type.
   const rounding = peer ? 4 * PEER_LEEWAY * HALF_ULP[problem.shape.dtype] : 0;
   return partOf(

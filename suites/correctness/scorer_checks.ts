@@ -1,35 +1,35 @@
 /**
- * Checks of the scorers whose scores are sums over a context, dilated and gla. The order of float
- * sums decides their last bits, so a selection cannot be compared with float64 scores entry by
- * entry. Instead sampled scores are compared with float64 by an error bound, the selection must be
- * exactly what the device's own scores choose, and its recall of what float64 scores choose is
- * reported.
+ * Checks of scorers with scores of their own. Where these are sums, the order of float sums decides
+ * their last bits, so a selection cannot be compared with float64 scores entry by entry. Instead
+ * sampled scores are compared with float64 by an error bound, the selection must be exactly what the
+ * device's own scores choose, and its recall of what float64 scores choose is reported.
  *
  * @module
  */
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcg } from "../../kernels/gpu/random.ts";
+import { range } from "../../kernels/gpu/wgsl.ts";
 import type {
+  CheckedScores,
   LayerInputs,
   Prepared,
   Problem,
   ScorerDescriptor,
 } from "../../kernels/implementation.ts";
-import { randomScores } from "../../kernels/lighthouse/scorers/random/random_scorer.ts";
 import { dilationOf } from "../../kernels/lighthouse/scorers/dilation.ts";
 import { seededGates } from "../../kernels/lighthouse/scorers/gla/gla_gates.ts";
 import { glaScoresReference } from "../../kernels/lighthouse/scorers/gla/gla_scores_reference.ts";
 import type { LighthouseGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { maximaReference, selectReference } from "../../kernels/lighthouse/lighthouse_reference.ts";
 import { GATE_SEED } from "../../kernels/lighthouse/scorers/gla/gla_scorer.ts";
-import { type CheckedScores, SCORE_CHECKS } from "../check/score_check.ts";
+import { scoreCheckOf } from "../check/score_check.ts";
 import { exact, judge, type VerifyCheck } from "./check_line.ts";
 import { attentionOutputs } from "./references.ts";
 
 /** Scores of the last head: all that the device ranked by, and some rows of them in float64. */
 export interface ScoredHead {
   readonly head: number;
-  readonly scorer: string;
+  readonly scorer: ScorerDescriptor;
   /** Of base rows, `[N]`. */
   readonly query: Float32Array;
   /** Of base rows, `[N]`. */
@@ -62,8 +62,8 @@ export async function readScored(
   const head = heads - 1;
   const random = Array.from({ length: SAMPLED_ROWS }, (_, i) => pcg(i) % context);
   const rows = [...new Set([0, 1, context - 1, ...random])].sort((a, b) => a - b);
-  const checked = await SCORE_CHECKS[scorer.name](gpu, { problem, inputs, head, rows });
-  return { head, scorer: scorer.name, ...await readScores(head), checked };
+  const checked = await scoreCheckOf(scorer)(gpu, { problem, inputs, head, rows });
+  return { head, scorer, ...await readScores(head), checked };
 }
 
 /** Compares the scores with float64, and the selection with both. */
@@ -118,14 +118,27 @@ async function referenceScores(
   },
 ): Promise<{ query: Float64Array; key: Float64Array }> {
   const { heads, context, headDim } = problem.shape;
+  const { head, scorer } = scored;
+  if (scorer.reference) {
+    const rows = await scorer.reference({
+      problem,
+      head,
+      rows: range(context),
+      read: (tensor, { first, count }) =>
+        Promise.resolve(inputs[tensor].subarray(first * headDim, (first + count) * headDim)),
+    });
+    return {
+      query: Float64Array.from(rows, ({ query }) => query.score),
+      key: Float64Array.from(rows, ({ key }) => key.score),
+    };
+  }
   const dilation = dilationOf(problem.options!);
-  if (scored.scorer === "random") return randomScores({ head: scored.head, heads, context });
-  if (scored.scorer === "gla") {
-    const gates = seededGates(GATE_SEED, { head: scored.head, heads, context });
+  if (scorer.name === "gla") {
+    const gates = seededGates(GATE_SEED, { head, heads, context });
     const found = glaScoresReference({ ...inputs, gates }, { headDim, dilation });
     return { query: found.queryScores, key: found.keyScores };
   }
-  const residues = Array.from({ length: dilation }, (_, residue) => residue);
+  const residues = range(dilation);
   const classes = residues.map((residue) => {
     const every = (rows: Float64Array) =>
       Float64Array.from(

@@ -35,6 +35,13 @@ export const randomScorer: Scorer = {
   name: "random",
   exactSelection: true,
   role: "control",
+  reference({ problem: { shape: { heads, context } }, head, rows }) {
+    const { query, key } = randomScores({ head, heads, context });
+    const exact = (score: number) => ({ score, tolerance: 0 });
+    return Promise.resolve(
+      rows.map((row) => ({ row, query: exact(query[row]), key: exact(key[row]) })),
+    );
+  },
   pass: {
     plan: (_gpu, { shape, geometry }) => ({
       flops: 0,
