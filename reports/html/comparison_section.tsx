@@ -32,7 +32,15 @@ import { Figure, Table } from "../charts/figure.tsx";
 import { VerdictMark } from "./first_screen.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import { describedBy, runStyles, seriesStyles } from "../charts/palette.ts";
-import { contextAxis, describe, formatTick, paperMark, parityGuide, timeAxis } from "./section.tsx";
+import {
+  contextAxis,
+  contextPoint,
+  describe,
+  formatTick,
+  paperMark,
+  parityGuide,
+  timeAxis,
+} from "./section.tsx";
 import { longestCommonContext, normSpeedups } from "./speedup_section.tsx";
 
 /** Letters of a device's name in a label of a figure. */
@@ -89,13 +97,8 @@ export function Comparison({ results, hrefs }: {
     dash: DASHES[run % DASHES.length],
     hollow: run % 2 === 1,
     facets: { device: deviceName(results[run]) },
-    points: points.map(({ context, median, low, high, count, kind, case: { id } }) => ({
-      x: context,
-      y: median,
-      low,
-      high,
-      count,
-      kind,
+    points: points.map(({ median, case: { id }, ...point }) => ({
+      ...contextPoint(median, point),
       case: id,
       href: `${hrefs?.[run] ?? ""}#${hrefs === undefined ? `run-${run + 1}-` : ""}${id}`,
     })),
@@ -238,14 +241,7 @@ function SpeedupOfRuns({ results }: { results: readonly Result[] }): JSX.Element
     style: styles[run],
     dash: styles[run].dash,
     facets: { device: deviceName(result), scorer: LEAD_SCORER, direction: "forward" },
-    points: normSpeedups(result).map(({ context, ratio, low, high, count, kind }) => ({
-      x: context,
-      y: ratio,
-      low,
-      high,
-      count,
-      kind,
-    })),
+    points: normSpeedups(result).map((point) => contextPoint(point.ratio, point)),
   })).filter(({ points }) => points.length > 0);
   if (plot.length === 0) return null;
   const all = plot.flatMap(({ points }) => points);

@@ -32,6 +32,7 @@ import { RivalNeedleBlock } from "./rival_needles.tsx";
 import {
   capital,
   contextAxis,
+  contextPoint,
   describe,
   type Section,
   Spread,
@@ -178,15 +179,10 @@ function plotOf(series: readonly RivalSeries[], result: Result): PlotSeries[] {
       style: styleOf(implementation, result),
       dash: DASHES[variant % DASHES.length],
       hollow: variant % 2 === 1,
-      points: points.map(({ context, median, low, high, count, kind, share, case: { id } }) => ({
-        x: context,
-        y: median,
-        low,
-        high,
-        count,
-        kind,
-        case: id,
-        remark: `${formatPercent(share)} of dense pairs`,
+      points: points.map((point) => ({
+        ...contextPoint(point.median, point),
+        case: point.case.id,
+        remark: `${formatPercent(point.share)} of dense pairs`,
       })),
     };
   });

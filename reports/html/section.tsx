@@ -9,6 +9,7 @@ import { HEADLINE_CONTEXT } from "../claims/paper.ts";
 import type { ContextSeries } from "../data/analysis.ts";
 import type { DotRow } from "../charts/bar_plot.tsx";
 import { spreadOut } from "../data/extremes.ts";
+import type { Spread as Ends } from "../data/spread.ts";
 import { formatContext, formatCount, formatRatio, formatSeconds } from "../text/format.ts";
 import { shortSeriesNames } from "../text/summary_tables.ts";
 import type { TickFormat } from "../charts/drawing.ts";
@@ -17,6 +18,7 @@ import {
   logDomain,
   type PlotGuide,
   type PlotMark,
+  type PlotPoint,
   type PlotSeries,
 } from "../charts/log_plot.tsx";
 import { type Described, plotStyles } from "../charts/palette.ts";
@@ -105,6 +107,14 @@ export function paperMark(ratio: number, { detail }: Pick<PlotMark, "detail">): 
   return { x: HEADLINE_CONTEXT, y: ratio, label: `paper: ${formatRatio(ratio)}`, detail };
 }
 
+/** A point of a curve over contexts: a value, the ends around it, and what these are. */
+export function contextPoint(
+  y: number,
+  { context, low, high, count, kind }: Ends & { readonly context: number },
+): PlotPoint {
+  return { x: context, y, low, high, count, kind };
+}
+
 /** A row for each point of a plot, for figures of one context. */
 export function dotRows(
   plot: readonly PlotSeries[],
@@ -130,15 +140,7 @@ export function latencyPlot(
   return series.map(({ points, fit }, i) => ({
     ...styles[i],
     label: names[i].replace(/^peer:/, ""),
-    points: points.map(({ context, median, low, high, count, kind, case: { id } }) => ({
-      x: context,
-      y: median,
-      low,
-      high,
-      count,
-      kind,
-      case: id,
-    })),
+    points: points.map((point) => ({ ...contextPoint(point.median, point), case: point.case.id })),
     fit,
   }));
 }

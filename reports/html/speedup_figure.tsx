@@ -22,7 +22,15 @@ import { finite, plotData } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import { cycledStyles, plotStyles } from "../charts/palette.ts";
-import { contextAxis, describe, formatTick, paperMark, parityGuide, unbroken } from "./section.tsx";
+import {
+  contextAxis,
+  contextPoint,
+  describe,
+  formatTick,
+  paperMark,
+  parityGuide,
+  unbroken,
+} from "./section.tsx";
 
 /** Speed-ups from elsewhere that a figure shows behind its own: published devices. */
 export interface OtherSpeedups {
@@ -55,14 +63,9 @@ export function SpeedupFigure(
   const plot: PlotSeries[] = series.map(({ points }, i) => ({
     ...styles[i],
     label: names[i],
-    points: points.map(({ context, ratio, low, high, count, kind, denominator }) => ({
-      x: context,
-      y: ratio,
-      low,
-      high,
-      count,
-      kind,
-      case: denominator.id,
+    points: points.map((point) => ({
+      ...contextPoint(point.ratio, point),
+      case: point.denominator.id,
     })),
   }));
   const all = series.flatMap(({ points }) => points);
@@ -92,14 +95,9 @@ export function SpeedupFigure(
     // A point alone makes no line, nor has it one in the legend.
     dash: overUsual.length > 1 ? "7 4" : undefined,
     hollow: true,
-    points: overUsual.map(({ context, over: { ratio, low, high, count, kind, record } }) => ({
-      x: context,
-      y: ratio,
-      low,
-      high,
-      count,
-      kind,
-      case: record.id,
+    points: overUsual.map(({ context, over }) => ({
+      ...contextPoint(over.ratio, { context, ...over }),
+      case: over.record.id,
     })),
   }];
   const behind: PlotSeries[] = others.map(({ label, points }) => ({

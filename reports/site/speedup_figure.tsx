@@ -17,7 +17,14 @@ import { finite } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import { runStyles } from "../charts/palette.ts";
-import { contextAxis, describe, formatTick, paperMark, parityGuide } from "../html/section.tsx";
+import {
+  contextAxis,
+  contextPoint,
+  describe,
+  formatTick,
+  paperMark,
+  parityGuide,
+} from "../html/section.tsx";
 import { normSpeedups } from "../html/speedup_section.tsx";
 import { deviceText, leadRun, shorten, type SiteDevice, type SiteRun } from "./runs.ts";
 import { relative, reportPath, RunLink } from "./site_page.tsx";
@@ -80,11 +87,8 @@ export function SpeedupFigure(
   const own = runStyles(all.length);
   const styles = found.map(({ device }) => own[all.indexOf(device)]);
   const toPoints = (points: readonly RunPoint[]) =>
-    points.map(({ run, point: { context, ratio, low, high } }) => ({
-      x: context,
-      y: ratio,
-      low,
-      high,
+    points.map(({ run, point }) => ({
+      ...contextPoint(point.ratio, point),
       href: relative(path, reportPath(run)),
     }));
   const curves = found.map(({ label, lead }, i): PlotSeries => ({
