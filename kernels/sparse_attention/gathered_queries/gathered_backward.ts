@@ -7,7 +7,7 @@
 import { deltaSource } from "../../dense_attention/delta_pass.ts";
 import type { BufferSlice, Dispatch } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { collectOwned } from "../../gpu/owned.ts";
+import { collectOwned, type Owned } from "../../gpu/owned.ts";
 import {
   type ApartSources,
   apartSources,
@@ -15,10 +15,15 @@ import {
   createApartPasses,
 } from "../apart/apart_backward.ts";
 import { bindDeltaRows } from "./delta_rows.ts";
-import { type BoundGathered, type GatheredMemory, headRanges } from "./gathered_forward.ts";
+import {
+  type BoundGathered,
+  type GatheredBuffers,
+  type GatheredMemory,
+  headRanges,
+} from "./gathered_forward.ts";
 import { apartShape, type GatheredPlan } from "./gathered_plan.ts";
 import { gatheredWalk } from "./gathered_walk.ts";
-import { bindEntries, bindMergeGradients } from "./packing.ts";
+import { bindEntries, bindMergeGradients, type HeadRange } from "./packing.ts";
 import { bindTurnSums, listsOfTurn, numbersOfTurn, rowsOfTurn, turnsOf } from "./turns.ts";
 
 /** The shaders of the two tiled passes. */
@@ -73,58 +78,35 @@ export async function bindGatheredBackward(
     const sums = plan.rounds ? [scratch.keySums, scratch.valueSums] as const : stored;
     const results = plan.rounds ? stored : undefined;
     for (const turn of turnsOf(plan)) {
-      const { tables, sources, places } = listsOfTurn(plan, turn, lists);
-      const [rows, numbers] = [rowsOfTurn(plan, turn), numbersOfTurn(plan, turn)];
+      const { tables, places } = listsOfTurn(plan, turn, lists);
       const walk = gatheredWalk(sizes, { heads: 1, tables, turn });
       const walkBuffers = own(await walk.create(gpu, gradients!.tiles.query));
       for (const range of headRanges(plan)) {
-        const shared = { sizes, headDim, dtype, range };
-        const entries = own(
-          await bindEntries(gpu, {
-            ...shared,
-            sources,
-            q: b.q && rows(b.q),
-            outputGradient: rows(b.outputGradient),
-            lse: numbers(b.lse),
-            delta: numbers(b.delta),
-            scratch,
-          }),
-        );
         const merge = own(
           await bindMergeGradients(gpu, {
-            ...shared,
+            sizes,
+            headDim,
+            dtype,
+            range,
             turn,
             places,
             entryGradients: scratch.results,
-            queryGradient: rows(b.queryGradient),
+            queryGradient: rowsOfTurn(plan, turn)(b.queryGradient),
           }),
         );
-        const summed = own(await bindTurnSums(gpu, plan, { turn, range, sums, results, scratch }));
-        const tiled = bindApartBackward(gpu, gradients!, {
-          shape: apartShape(plan, range.heads),
+        const tiled = await bindTurnGradients(gpu, plan, {
+          turn,
+          range,
+          buffers: b,
+          lists,
+          scratch,
+          sums,
+          results,
           pipelines,
-          buffers: {
-            q: scratch.queries,
-            k: b.k,
-            v: b.v,
-            outputGradient: scratch.outputGradients,
-            lse: scratch.entryLse,
-            delta: scratch.entryDelta,
-            queryGradient: scratch.results,
-            keyGradient: summed.part[0],
-            valueGradient: summed.part[1],
-            scratch,
-          },
           walk: walkBuffers.slices(range.firstHead),
           own,
         });
-        dispatches.push(
-          ...entries.dispatches,
-          ...summed.clear,
-          ...tiled,
-          ...summed.add,
-          ...merge.dispatches,
-        );
+        dispatches.push(...tiled, ...merge.dispatches);
       }
     }
   } catch (error) {
@@ -132,4 +114,63 @@ export async function bindGatheredBackward(
     throw error;
   }
   return { dispatches, destroy };
+}
+
+/**
+ * Binds what gathered queries of some heads in a turn leave: gradients of the entries in
+ * `scratch.results`, and sums of dK and dV.
+ */
+export async function bindTurnGradients(
+  gpu: Gpu,
+  plan: GatheredPlan,
+  { turn, range, buffers: b, lists, scratch, sums, results, pipelines, walk, own }: {
+    readonly turn: number;
+    readonly range: HeadRange;
+    /** Of all queries of the block of heads. */
+    readonly buffers: Pick<BackwardBuffers, "q" | "k" | "v" | "outputGradient" | "lse" | "delta">;
+    readonly lists: GatheredBuffers;
+    readonly scratch: GatheredBuffers;
+    readonly sums: readonly [keys: BufferSlice, values: BufferSlice];
+    readonly results?: readonly [keys: BufferSlice, values: BufferSlice];
+    readonly pipelines: Awaited<ReturnType<typeof createApartPasses>>;
+    readonly walk: readonly BufferSlice[];
+    readonly own: Owned["own"];
+  },
+): Promise<readonly Dispatch[]> {
+  const { sizes, headDim, dtype } = plan;
+  const [rows, numbers] = [rowsOfTurn(plan, turn), numbersOfTurn(plan, turn)];
+  const entries = own(
+    await bindEntries(gpu, {
+      sizes,
+      headDim,
+      dtype,
+      range,
+      sources: listsOfTurn(plan, turn, lists).sources,
+      q: b.q && rows(b.q),
+      outputGradient: rows(b.outputGradient),
+      lse: numbers(b.lse),
+      delta: numbers(b.delta),
+      scratch,
+    }),
+  );
+  const summed = own(await bindTurnSums(gpu, plan, { turn, range, sums, results, scratch }));
+  const tiled = bindApartBackward(gpu, plan.gradients!, {
+    shape: apartShape(plan, range.heads),
+    pipelines,
+    buffers: {
+      q: scratch.queries,
+      k: b.k,
+      v: b.v,
+      outputGradient: scratch.outputGradients,
+      lse: scratch.entryLse,
+      delta: scratch.entryDelta,
+      queryGradient: scratch.results,
+      keyGradient: summed.part[0],
+      valueGradient: summed.part[1],
+      scratch,
+    },
+    walk,
+    own,
+  });
+  return [...entries.dispatches, ...summed.clear, ...tiled, ...summed.add];
 }

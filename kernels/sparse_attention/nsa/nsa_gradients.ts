@@ -12,16 +12,10 @@ import type { Gpu } from "../../gpu/device.ts";
 import { collectOwned, type Owned } from "../../gpu/owned.ts";
 import { apartSources, bindApartBackward, createApartPasses } from "../apart/apart_backward.ts";
 import { bindDeltaRows } from "../gathered_queries/delta_rows.ts";
-import { gradientSources } from "../gathered_queries/gathered_backward.ts";
+import { bindTurnGradients, gradientSources } from "../gathered_queries/gathered_backward.ts";
 import { headRanges } from "../gathered_queries/gathered_forward.ts";
-import { apartShape } from "../gathered_queries/gathered_plan.ts";
 import { gatheredWalk } from "../gathered_queries/gathered_walk.ts";
-import {
-  bindEntries,
-  bindGather,
-  bindStatistics,
-  type HeadRange,
-} from "../gathered_queries/packing.ts";
+import { bindGather, bindStatistics } from "../gathered_queries/packing.ts";
 import {
   bindTurnSums,
   listsOfTurn,
@@ -146,13 +140,15 @@ export async function bindNsaBackward(
         for (const turn of turns) {
           const { results } = packedFrom(plan, sizes.turns[turn].first - first);
           dispatches.push(
-            ...await bindSelected(gpu, plan, {
-              b,
-              range,
+            ...await bindTurnGradients(gpu, gathered, {
               turn,
+              range,
+              buffers: { ...b, lse: part(b.own.gatedLse, 1), delta: part(b.own.gateGradients, 1) },
+              lists,
+              scratch,
+              sums: [b.own.selectedKeyGradients, b.own.selectedValueGradients],
               pipelines,
               walk: selectedWalks[turn].slices(range.firstHead),
-              statistics: { lse: part(b.own.gatedLse, 1), delta: part(b.own.gateGradients, 1) },
               own,
             }),
             await bindMergeQueryGradients(gpu, plan, {
@@ -254,64 +250,4 @@ async function createBranchPasses(
     keyResultType: "f32",
   });
   return await createApartPasses(gpu, sources);
-}
-
-/** The selected branch of some key heads in a turn. */
-async function bindSelected(
-  gpu: Gpu,
-  { gathered }: NsaPlan,
-  { b, range, turn, pipelines, walk, statistics, own }: {
-    readonly b: NsaBuffers & NsaGradientBuffers;
-    readonly range: HeadRange;
-    readonly turn: number;
-    readonly pipelines: Parameters<typeof bindApartBackward>[2]["pipelines"];
-    readonly walk: readonly BufferSlice[];
-    readonly statistics: { readonly lse: BufferSlice; readonly delta: BufferSlice };
-    readonly own: Owned["own"];
-  },
-): Promise<Dispatch[]> {
-  const { sizes, headDim, dtype } = gathered;
-  const { lists, scratch } = b;
-  const { sources } = listsOfTurn(gathered, turn, lists);
-  const [rows, numbers] = [rowsOfTurn(gathered, turn), numbersOfTurn(gathered, turn)];
-  const sums = [b.own.selectedKeyGradients, b.own.selectedValueGradients] as const;
-  const entries = own(
-    await bindEntries(gpu, {
-      sizes,
-      headDim,
-      dtype,
-      range,
-      sources,
-      q: rows(b.q),
-      outputGradient: rows(b.outputGradient),
-      lse: numbers(statistics.lse),
-      delta: numbers(statistics.delta),
-      scratch,
-    }),
-  );
-  const summed = own(await bindTurnSums(gpu, gathered, { turn, range, sums, scratch }));
-  const tiled = bindApartBackward(gpu, gathered.gradients!, {
-    shape: apartShape(gathered, range.heads),
-    pipelines,
-    buffers: {
-      q: scratch.queries,
-      k: b.k,
-      v: b.v,
-      outputGradient: scratch.outputGradients,
-      lse: scratch.entryLse,
-      delta: scratch.entryDelta,
-      queryGradient: scratch.results,
-      keyGradient: summed.part[0],
-      valueGradient: summed.part[1],
-      scratch,
-    },
-    walk,
-    own,
-  });
-  return [
-    ...entries.dispatches,
-    ...summed.clear,
-    ...tiled,
-    ...summed.add,
-  ];
 }
