@@ -119,9 +119,9 @@ function planEntries(): Entry[] {
     },
     {
       name: "endsDense",
-      good: { layers: 4, inner },
-      bad: { layers: NO_COUNT, inner: [...NO_RECORD, undefined] },
-      call: ({ layers, inner }) => kernels.endsDense(layers, inner),
+      good: { layers: 4, inner, ends: 1 },
+      bad: { layers: NO_COUNT, inner: [...NO_RECORD, undefined], ends: [-1, 0.5, "1", null] },
+      call: ({ layers, inner, ends }) => kernels.endsDense(layers, inner, { ends }),
       pure: true,
     },
     {

@@ -10,7 +10,7 @@ import {
   type LayerAttention,
   type Recompute,
 } from "../../kernels/training/attention/types.ts";
-import type { ModelOptions } from "../../kernels/training/model/model_options.ts";
+import { endsDense, type ModelOptions } from "../../kernels/training/model/model_options.ts";
 import { planTraining, type TrainingPlan } from "../../kernels/training/model/model_plan.ts";
 import { errorLine, UsageError } from "../errors.ts";
 import { isAsked, type Planning } from "../plan/grid.ts";
@@ -226,10 +226,7 @@ function modelOptions(
     recompute,
     ...(batch && { batch }),
     ...(accumulate && { accumulate }),
-    attention: Array.from(
-      { length: layers },
-      (_, layer) => layer < denseEnds || layer >= layers - denseEnds ? DENSE : attention,
-    ),
+    attention: endsDense(layers, attention, { ends: denseEnds }),
   };
 }
 

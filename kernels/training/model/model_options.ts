@@ -187,13 +187,22 @@ function attentionOf({ layers, attention = DENSE }: ModelOptions) {
   throw new RangeError(`${ACTION}: attention is given for ${attention.length} of ${layers} layers`);
 }
 
-/** Attention of all layers where the first two and the last two are dense, as in the paper. */
-export function endsDense(layers: number, inner: LayerAttention): LayerAttention[] {
+/**
+ * Attention of all layers where the first and the last ones are dense.
+ *
+ * @param options `ends`: so many on each side. Default: two, as in the paper.
+ */
+export function endsDense(
+  layers: number,
+  inner: LayerAttention,
+  { ends = 2 }: { readonly ends?: number } = {},
+): LayerAttention[] {
   requireWhole("choose dense ends", "layers", layers, { most: 2 ** 24 });
   requireRecord("choose dense ends", "the attention of inner layers", inner);
+  requireWhole("choose dense ends", "ends", ends, { least: 0, most: 2 ** 24 });
   return Array.from(
     { length: layers },
-    (_, layer): LayerAttention => layer < 2 || layer >= layers - 2 ? DENSE : inner,
+    (_, layer): LayerAttention => layer < ends || layer >= layers - ends ? DENSE : inner,
   );
 }
 

@@ -215,4 +215,9 @@ Deno.test("a buffer beyond a device's limit names what makes it smaller", () => 
 Deno.test("the ends are dense in a model of any depth", () => {
   const kinds = endsDense(6, NORM).map(({ kind }) => kind[0]).join("");
   assert.equal(kinds, "ddlldd");
+  const kindsOf = (layers: number, ends: number) =>
+    endsDense(layers, NORM, { ends }).map(({ kind }) => kind[0]).join("");
+  assert.equal(kindsOf(3, 1), "dld");
+  assert.equal(kindsOf(3, 0), "lll");
+  assert.equal(kindsOf(3, 2), "ddd");
 });
