@@ -125,13 +125,17 @@ export interface TokenSelector {
 
 /** Scores of one base row in float64, as selections rank them, and how far f32 ones may differ. */
 export interface CheckedScores {
+  /** The row. */
   readonly row: number;
+  /** As a query. */
   readonly query: { readonly score: number; readonly tolerance: number };
+  /** As a key. */
   readonly key: { readonly score: number; readonly tolerance: number };
 }
 
 /** What a scorer's own reference computes scores of. */
 export interface ScoreReferenceInputs {
+  /** The layer's. */
   readonly problem: Problem;
   /** The head that is scored. */
   readonly head: number;
