@@ -257,9 +257,10 @@ Deno.test("measureGroup: measured again, samples are added to the flagged ones a
       const rounds = new Set(flagged.map(({ round }) => round));
       assert.ok(record.samples.slice(flagged.length).every(({ round }) => !rounds.has(round)));
       assert.deepEqual([record.check, record.digest], [before.check, before.digest]);
-      // They do not include stages timed at a low clock.
+      // They do not include stages timed at a low clock. On a busy machine an execution may take so long
+      // that its stages are timed with it, and the next one not.
       const [stage] = record.stages;
-      assert.ok(stage.samples.length === 0 || stage.samples.length === record.statistic!.count);
+      assert.ok(stage.samples.length <= record.statistic!.count);
     }
     assert.equal(ratios.length, 1);
   } finally {
