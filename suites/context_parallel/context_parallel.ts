@@ -114,14 +114,12 @@ async function measureShards(
     const first = await inspectTensor(gpu, sharded.output);
     session.step(`${entry.id}: checking`);
     const parts = await checkRing(gpu, sharded, { problem, seed, signal });
-    const taken = await takeTimes(session, sharded, run);
-    const { pieces, shares } = taken;
-    const before = earlier?.samples ?? [];
-    const firstRound = nextRound(before);
-    const samples = [
-      ...before,
-      ...taken.samples.map((sample) => ({ ...sample, round: firstRound + sample.round })),
-    ];
+    const { ring: samples, piece } = await takeRounds(session, sharded, {
+      ...run,
+      earlier: earlier?.samples ?? [],
+    });
+    const pieces = piece.filter(({ flag }) => flag === undefined).map(({ seconds }) => seconds);
+    const shares = await takeShares(session, sharded, run);
     const last = await inspectTensor(gpu, sharded.output);
     parts.push({
       name: "finite",
@@ -187,40 +185,70 @@ async function measureShards(
   }
 }
 
-/** A/B/B/A rounds of the piece and the ring, then the ring share by share. */
-async function takeTimes(
-  session: Session,
+/**
+ * A/B/B/A rounds of the piece and the ring. While they last, their samples are judged again should
+ * the canary's reference prove wrong.
+ *
+ * @param run `earlier`: samples of the ring from an earlier record, which come first.
+ */
+export async function takeRounds(
+  { calibration, clock, live }: Pick<Session, "calibration" | "clock" | "live">,
+  sharded: Pick<ContextParallel, "attend" | "attendWhole">,
+  { earlier, ...run }: {
+    flopsPerSecond?: number;
+    signal?: AbortSignal;
+    earlier: readonly Sample[];
+  },
+): Promise<{ ring: Sample[]; piece: Sample[] }> {
+  const taken = { ring: [...earlier], piece: [] as Sample[] };
+  const watched = Object.values(taken).map((samples) => ({ samples }));
+  watched.forEach((one) => live.add(one));
+  try {
+    await fill();
+    return taken;
+  } finally {
+    watched.forEach((one) => live.delete(one));
+  }
+
+  async function fill() {
+    const firstRound = nextRound(earlier);
+    let before = await clock.settle(run);
+    let clean = 0;
+    // Rounds at a low clock are repeated, at most as many again.
+    for (let round = 0; round < 2 * ROUNDS && clean < ROUNDS; round++) {
+      let anyOff = false;
+      for (const [place, ring] of [false, true, true, false].entries()) {
+        if (clock.isOff(before)) before = await clock.settle(run);
+        const { result: timing, canary, after, device, off } = await clock.around(
+          before,
+          (between) =>
+            ring ? sharded.attend({ ...run, between }) : sharded.attendWhole({ ...run, between }),
+        );
+        before = after;
+        anyOff ||= off;
+        (ring ? taken.ring : taken.piece).push({
+          seconds: calibration.secondsOf(timing),
+          wallSeconds: timing.wallSeconds,
+          round: firstRound + round,
+          place,
+          canary,
+          ...device,
+          ...(off && { flag: "clock" as const }),
+        });
+      }
+      if (!anyOff) clean++;
+    }
+  }
+}
+
+/** Times of the ring's shares: [step][shard][execution]; undefined where they cannot be told apart. */
+async function takeShares(
+  { calibration, clock }: Session,
   sharded: ContextParallel,
   run: { flopsPerSecond?: number; signal?: AbortSignal },
-) {
-  const { calibration, clock } = session;
-  const samples: Sample[] = [];
-  const pieces: number[] = [];
-  let before = await clock.settle(run);
-  let clean = 0;
-  // Rounds at a low clock are repeated, at most as many again.
-  for (let round = 0; round < 2 * ROUNDS && clean < ROUNDS; round++) {
-    let anyOff = false;
-    for (const [place, ring] of [false, true, true, false].entries()) {
-      if (clock.isOff(before)) before = await clock.settle(run);
-      const { result: timing, canary, after, device, off } = await clock.around(
-        before,
-        (between) =>
-          ring ? sharded.attend({ ...run, between }) : sharded.attendWhole({ ...run, between }),
-      );
-      before = after;
-      const seconds = calibration.secondsOf(timing);
-      anyOff ||= off;
-      if (ring) {
-        const { wallSeconds } = timing;
-        const flag = off && { flag: "clock" as const };
-        samples.push({ seconds, wallSeconds, round, place, canary, ...device, ...flag });
-      } else if (!off) pieces.push(seconds);
-    }
-    if (!anyOff) clean++;
-  }
+): Promise<number[][][] | undefined> {
   const { shards } = sharded.plan;
-  // [step][shard][execution]; a share without work takes no time.
+  // A share without work takes no time.
   const shares = Array.from(
     { length: shards },
     () => Array.from({ length: shards }, () => new Array<number>(ROUNDS).fill(0)),
@@ -228,8 +256,8 @@ async function takeTimes(
   for (let round = 0; round < ROUNDS; round++) {
     await clock.settle(run);
     const { stages } = await sharded.attend({ ...run, stages: true });
-    if (!stages || calibration.record.clock === "wall") return { samples, pieces };
+    if (!stages || calibration.record.clock === "wall") return undefined;
     sharded.ringShares.forEach(({ step, shard }, i) => shares[step][shard][round] = stages[i]);
   }
-  return { samples, pieces, shares };
+  return shares;
 }

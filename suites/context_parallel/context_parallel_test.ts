@@ -3,6 +3,10 @@ import { slow } from "../../tools/_cases.ts";
 import { showBytes } from "../../kernels/gpu/bytes.ts";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { CALIBRATION } from "../device/_calibration.ts";
+import { ClockWatch } from "../device/clock.ts";
+import type { Session } from "../measure/session.ts";
+import { rejudgeLive } from "../run/rejudge.ts";
+import { takeRounds } from "./context_parallel.ts";
 import { contextParallelSection, planCuts, planRunCuts } from "./plan_cuts.ts";
 import { UsageError } from "../errors.ts";
 import { ASSUMED_DEVICE } from "../plan/memory_plan.ts";
@@ -146,4 +150,29 @@ Deno.test({
       gpu.destroy();
     }
   },
+});
+
+Deno.test("takeRounds: samples under way are judged again when the canary's reference proves wrong", async () => {
+  const earlier = [{ seconds: 1, wallSeconds: 1, round: 4, place: 0, canary: 1 }];
+  const live: Session["live"] = new Set();
+  let probed = 0;
+  const clock = new ClockWatch({
+    referenceSeconds: 1e-4,
+    // The clock was down in the calibration, and until the first round was over.
+    probe: () => Promise.resolve(probed++ < 6 ? 1 : 0.5),
+    destroy: () => {},
+  }, { judged: true, onRebase: (factor) => rejudgeLive(live, factor) });
+  const attend = () => Promise.resolve({ gpuSeconds: 1, wallSeconds: 1, stages: null });
+  const { ring, piece } = await takeRounds(
+    { calibration: { ...CALIBRATION, secondsOf: () => 1 }, clock, live },
+    { attend, attendWhole: attend },
+    { earlier },
+  );
+  assert.equal(live.size, 0);
+  assert.deepEqual(ring[0], { ...earlier[0], canary: 2, flag: "clock" });
+  for (const { canary, flag } of [...ring, ...piece]) {
+    assert.equal(flag, canary === 2 ? "clock" : undefined);
+  }
+  assert.ok([ring, piece].every((taken) => taken.filter(({ canary }) => canary === 2).length >= 2));
+  assert.deepEqual([...new Set(ring.map(({ round }) => round))].slice(0, 2), [4, 5]);
 });

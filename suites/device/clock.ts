@@ -42,8 +42,8 @@ export interface Around<T> {
   readonly canary: number;
   /** The reading that follows. */
   readonly after: number;
-  /** What the device reported meanwhile. */
-  readonly device: DeviceReading;
+  /** What the device reported meanwhile, with what a later judgement needs of it. */
+  readonly device: DeviceReading & Pick<Sample, "canaryBefore">;
   /**
    * Whether the clock was down for another reason than the work: it is not the work's own time
    * then. Work that draws as much power as the device may, from a full clock on, lowers the clock
@@ -145,21 +145,30 @@ export class ClockWatch {
     before: number,
     work: (between: () => Promise<void>) => Promise<T>,
   ): Promise<Around<T>> {
+    // Any reading may prove that the ones before it had the wrong reference.
+    let scale = this.#scale;
     const readings = [before];
+    const read = async () => {
+      const reading = await this.read();
+      const factor = scale / this.#scale;
+      scale = this.#scale;
+      if (factor !== 1) readings.forEach((one, i) => readings[i] = one * factor);
+      readings.push(reading);
+      return reading;
+    };
     let last = this.#now();
     const between = async () => {
       if (this.#now() - last < BETWEEN_SECONDS) return;
-      readings.push(await this.read());
+      await read();
       last = this.#now();
     };
     const from = this.#now();
     const result = await work(between);
-    const device = this.#options.meter?.(from, this.#now()) ?? {};
-    const after = await this.read();
-    readings.push(after);
+    const told = this.#options.meter?.(from, this.#now()) ?? {};
+    const after = await read();
+    const device = { ...told, ...told.atPowerLimit && { canaryBefore: readings[0] } };
     const canary = readings.length < MANY_READINGS ? Math.max(...readings) : mean(readings);
-    const ownDoing = device.atPowerLimit === true && !this.isOff(before);
-    return { result, canary, after, device, off: this.isOff(canary) && !ownDoing };
+    return { result, canary, after, device, off: this.#options.judged && isLow(canary, device) };
   }
 }
 
@@ -175,14 +184,38 @@ export function inconclusiveReason(samples: readonly Sample[]): string | undefin
 }
 
 /**
+ * Whether the clock was down in a sample, for another reason than the sample itself: one at the
+ * device's power limit that began at the full clock lowered it alone.
+ */
+function isLow(
+  canary: number,
+  { atPowerLimit, canaryBefore }: Pick<Sample, "atPowerLimit" | "canaryBefore">,
+): boolean {
+  const ownDoing = atPowerLimit === true && canaryBefore !== undefined &&
+    canaryBefore <= CLOCK_LIMIT;
+  return canary > CLOCK_LIMIT && !ownDoing;
+}
+
+/** A reading and its judgement, after the canary's right time became `factor` times shorter. */
+export function judgeAgain<T extends Pick<Sample, "atPowerLimit" | "canaryBefore">>(
+  { canary, device }: { canary: number; device: T },
+  factor: number,
+): { canary: number; device: T; off: boolean } {
+  const { canaryBefore } = device;
+  const scaled = canaryBefore === undefined
+    ? device
+    : { ...device, canaryBefore: canaryBefore * factor };
+  return { canary: canary * factor, device: scaled, off: isLow(canary * factor, scaled) };
+}
+
+/**
  * Earlier samples of a case, judged again after the canary's right time became `factor` times
  * shorter.
  */
 export function rejudge(samples: readonly Sample[], factor: number): Sample[] {
   return samples.map((sample) => {
     if (sample.canary === undefined) return sample;
-    const canary = sample.canary * factor;
-    const flagged = canary > CLOCK_LIMIT || sample.flag === "clock";
-    return { ...sample, canary, ...(flagged && { flag: "clock" as const }) };
+    const { canary, device, off } = judgeAgain({ canary: sample.canary, device: sample }, factor);
+    return { ...device, canary, ...(off && { flag: sample.flag ?? "clock" as const }) };
   });
 }

@@ -313,3 +313,39 @@ Deno.test("around: work that lowers the clock by its own power is not off, else 
   assert.ok(await off({ before: 1.01, after: 1.17, device: { powerWatts: 400 } }));
   assert.ok(await off({ before: 1.01, after: 1.17, device: {} }));
 });
+
+Deno.test("around: a reference that proves wrong meanwhile corrects the readings before it", async () => {
+  let seconds = 0;
+  let probe = 0;
+  const canary = { referenceSeconds: 1e-4, probe: () => Promise.resolve(probe), destroy: () => {} };
+  const clock = new ClockWatch(canary, {
+    judged: true,
+    now: () => seconds,
+    meter: () => ({ atPowerLimit: true }),
+  });
+  probe = 1;
+  const before = await clock.read();
+  const { canary: reading, after, device, off } = await clock.around(before, async (between) => {
+    seconds += 1;
+    probe = 0.25;
+    await between();
+  });
+  assert.deepEqual([reading, after], [4, 1]);
+  // The clock was down before the work began, so its power did not lower it.
+  assert.equal(device.canaryBefore, 4);
+  assert.ok(off);
+});
+
+Deno.test("rejudge: a sample that lowered the clock itself is judged by the reading before it", () => {
+  const common = { seconds: 1, wallSeconds: 1, round: 0, place: 0, atPowerLimit: true } as const;
+  const judged = (sample: object) => rejudge([{ ...common, ...sample }], 1.2)[0];
+  assert.deepEqual(judged({ canary: 1.1, canaryBefore: 0.875 }), {
+    ...common,
+    canary: 1.1 * 1.2,
+    canaryBefore: 0.875 * 1.2,
+  });
+  assert.equal(judged({ canary: 1.1, canaryBefore: 1 }).flag, "clock");
+  assert.equal(judged({ canary: 1.1 }).flag, "clock", "nothing says that the clock was full");
+  assert.equal(judged({ canary: 0.9, canaryBefore: 0.9, flag: "clock" }).flag, "clock");
+  assert.equal(judged({ canary: 1.1, flag: "interrupted" }).flag, "interrupted");
+});

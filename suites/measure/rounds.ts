@@ -74,7 +74,7 @@ async function takeSample(
         between,
       }),
   );
-  learnTime(session, entry, { timing, canary });
+  learnTime(session, entry, { timing, off });
   addSample(session, running, { timing, canary, device, off, round, place, repeat });
   return after;
 }

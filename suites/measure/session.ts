@@ -11,8 +11,7 @@ import type { LayerInputs } from "../../kernels/implementation.ts";
 import type { Budget } from "../plan/budget.ts";
 import type { Calibration } from "../device/calibrate.ts";
 import type { CheckOutcome, checkOutputs, digestOutputs } from "../check/check.ts";
-import type { ClockWatch } from "../device/clock.ts";
-import type { DeviceReading } from "../device/keep_warm.ts";
+import type { Around, ClockWatch } from "../device/clock.ts";
 import { errorLine } from "../errors.ts";
 import type { Measurable } from "../plan/measurable.ts";
 import { type Layer, UnavailableError } from "../plan/measurable.ts";
@@ -121,7 +120,7 @@ export interface FirstRun {
   /** The worst canary reading around it. */
   readonly canary: number;
   /** What the device reported meanwhile. */
-  readonly device?: DeviceReading;
+  readonly device?: Around<unknown>["device"];
   /** Whether the clock was down, and not by the layer's own power. */
   readonly off: boolean;
 }

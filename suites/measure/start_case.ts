@@ -130,7 +130,7 @@ export async function startCase(
       allocations.peakBytes - heldBefore + bytesOf(options.inputs);
     const first = long ? { timing, canary, device: told, off } : undefined;
     if (options.extent === "sampled" && !options.untimed) {
-      learnTime(session, entry, { timing, canary });
+      learnTime(session, entry, { timing, off });
     }
     if (!options.untimed && !earlier && !budget.canFinish(entry)) {
       await prepared.destroy();
@@ -311,11 +311,11 @@ export async function tryShorter(session: Session, entry: PlannedCase): Promise<
         // The first one compiles and allocates.
         await layer.execute({ signal });
         const before = await clock.settle({ signal });
-        const { result: timing, canary } = await clock.around(
+        const { result: timing, off } = await clock.around(
           before,
           () => layer.execute({ signal }),
         );
-        learnTime(session, chosen, { timing, canary });
+        learnTime(session, chosen, { timing, off });
       } finally {
         await layer.destroy();
       }
@@ -359,13 +359,13 @@ function shorterCases(
   return found;
 }
 
-/** The budget learns the duration of an execution; at a low clock, an upper bound. */
+/** The budget learns the duration of an execution; where the clock was down, an upper bound. */
 export function learnTime(
-  { budget, calibration, clock }: Session,
+  { budget, calibration }: Pick<Session, "budget" | "calibration">,
   entry: PlannedCase,
-  { timing, canary }: Pick<FirstRun, "timing" | "canary">,
+  { timing, off }: Pick<FirstRun, "timing" | "off">,
 ): void {
   const seconds = calibration.secondsOf(timing);
-  if (clock.isOff(canary)) budget.learnAtMost(entry, seconds);
+  if (off) budget.learnAtMost(entry, seconds);
   else budget.learn(entry, { seconds, wallSeconds: timing.wallSeconds });
 }

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import type { ImplementationPlan } from "../../kernels/implementation.ts";
+import { CALIBRATION } from "../device/_calibration.ts";
+import { learnTime } from "../measure/start_case.ts";
 import { Budget } from "./budget.ts";
 import type { PlannedCase, PlannedGroup } from "./planned_case.ts";
 import { summarize } from "../statistics/statistics.ts";
@@ -280,4 +282,19 @@ Deno.test("Budget: what was spent before is not there, and cases that always run
   // Nothing beyond the least.
   about(budget.allowance({ baseline: first, candidates: [] }, []), 6);
   assert.equal(budget.minimumGroupSeconds, 0);
+});
+
+Deno.test("learnTime: work at its own power limit is its time, work at a low clock an upper bound", () => {
+  const [entry] = [fakeCase("one", 1)];
+  const predicted = (off: boolean) => {
+    const { budget } = createBudget(100);
+    const timing = { gpuSeconds: 3, wallSeconds: 3, stages: null };
+    learnTime({ budget, calibration: { ...CALIBRATION, secondsOf: () => 3 } }, entry, {
+      timing,
+      off,
+    });
+    return budget.predict(entry);
+  };
+  about(predicted(false), 3);
+  about(predicted(true), 1);
 });

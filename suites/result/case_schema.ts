@@ -48,6 +48,10 @@ export const sampleSchema: z.ZodType<Sample> = z.looseObject({
       "counts, whatever the canary says after it, if the clock was full before it: that is the layer's " +
       "sustained speed.",
   ),
+  canaryBefore: z.number().nonnegative().optional().describe(
+    "The canary's time before the sample alone, over its reference time, where `atPowerLimit` is set: 1 " +
+      "means that the sample itself lowered the clock.",
+  ),
   executions: z.int().positive().optional().describe(
     "Executions back to back, of which `seconds` are those of one: throughput, and layers that are " +
       "short beside a step of the clock.",

@@ -425,6 +425,11 @@ export interface Sample extends OpenRecord {
    */
   atPowerLimit?: true;
   /**
+   * The canary's time before the sample alone, over its reference time, where `atPowerLimit` is
+   * set: 1 means that the sample itself lowered the clock.
+   */
+  canaryBefore?: number;
+  /**
    * Executions back to back, of which `seconds` are those of one: throughput, and layers that are
    * short beside a step of the clock.
    */

@@ -350,11 +350,11 @@ async function measureCut(
   }
   time.rest(model.host.cut);
   const before = await clock.settle();
-  const { result: seconds, canary } = await clock.around(before, () => {
+  const { result: seconds, canary, off } = await clock.around(before, () => {
     const all = executions * model.seconds(entry.implementation, entry.problem);
     return Promise.resolve(time.work(all) / executions);
   });
-  const flag = clock.isOff(canary) && { flag: "clock" as const };
+  const flag = off && { flag: "clock" as const };
   const earlier = session.finished(entry.id)?.samples ?? [];
   const samples = [
     ...earlier,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { CLOCK_LIMIT, inconclusiveReason, rejudge } from "../device/clock.ts";
+import { inconclusiveReason, judgeAgain, rejudge } from "../device/clock.ts";
 import { pairedRatio } from "../measure/paired_ratio.ts";
 import type { Session } from "../measure/session.ts";
 import { withSamples } from "../plan/case_record.ts";
@@ -15,8 +15,8 @@ export function rejudgeLive(live: Session["live"], factor: number): void {
     const { samples, first } = running;
     samples.splice(0, samples.length, ...rejudge(samples, factor));
     if (!first) continue;
-    const canary = first.canary * factor;
-    running.first = { ...first, canary, off: first.off || canary > CLOCK_LIMIT };
+    const again = judgeAgain({ canary: first.canary, device: first.device ?? {} }, factor);
+    running.first = { ...first, ...again, off: first.off || again.off };
   }
 }
 

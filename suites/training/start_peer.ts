@@ -68,7 +68,7 @@ export async function startPeer(
       if (clock.isOff(before)) before = await clock.settle({ signal });
       const { result: timing, canary, after, device, off } = await clock.around(before, execute);
       before = after;
-      learnTime(session, entry, { timing, canary });
+      learnTime(session, entry, { timing, off });
       last = { timing, canary, device, off };
     }
     const check = compareLosses(steps, files.losses);

@@ -230,7 +230,7 @@ async function runChecked(
     );
     before = after;
     wallSeconds += timing.wallSeconds;
-    learnTime(session, entry, { timing, canary });
+    learnTime(session, entry, { timing, off });
     last = { timing, canary, device, off };
   }
   const { digest, notFinite } = await model.inspect();
