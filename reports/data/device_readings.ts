@@ -4,6 +4,7 @@
  * @module
  */
 import type { CaseRecord } from "../../suites/result/result_schema.ts";
+import { isAtPowerLimit, POWER_LIMIT_TEXT } from "../gate/times_of_samples.ts";
 
 /** Clock, power and energy of a case; null if no sample of it has a reading. */
 export interface DeviceReadings {
@@ -43,14 +44,13 @@ export function deviceReadings(
     joulesPerToken: powerWatts === null || statistic === undefined
       ? null
       : powerWatts * statistic.median / shape.context,
-    atPowerLimit: counted.length > 0 &&
-      2 * counted.filter(({ atPowerLimit }) => atPowerLimit).length >= counted.length,
+    atPowerLimit: isAtPowerLimit(counted),
   };
 }
 
 /** What tables say behind the time of a case at its power limit; else nothing. */
 export function powerLimitText(record: CaseRecord): string {
-  return deviceReadings(record).atPowerLimit ? ", at the device’s power limit" : "";
+  return deviceReadings(record).atPowerLimit ? POWER_LIMIT_TEXT : "";
 }
 
 function middle(values: readonly (number | undefined)[]): number | null {

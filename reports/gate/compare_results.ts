@@ -204,6 +204,12 @@ export function compareResults(
     } else if (exactOptions.tunedApart) {
       notes.push("tunings differ: digests of outputs were not compared");
     }
+    const limits = [baseline, candidate].map(({ keepWarm }) => keepWarm?.powerWatts?.limit ?? null);
+    if (limits[0] !== null && limits[1] !== null && limits[0] !== limits[1]) {
+      notes.push(
+        `power limits differ (${limits[0]} W and ${limits[1]} W): at a limit the clock follows it`,
+      );
+    }
     if (peersDiffer) notes.push("peers or their versions differ");
     if (candidate.tool.dirty) notes.push("the candidate's tree had uncommitted changes");
     return [...notes, ...history.notes];

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { Result } from "../../suites/result/result_schema.ts";
 import { BASELINE, caseOf, compare, DENSE, run, slow } from "./_compared_runs.ts";
 import { compareResults } from "./compare_results.ts";
+import { renderGateText } from "./render_gate.ts";
 
 Deno.test("compareResults: a low clock is inconclusive and not a difference of the code", () => {
   const report = compare((result) => {
@@ -256,3 +257,42 @@ Deno.test("compareResults: identical code makes every difference in time noise",
 });
 
 /** A run whose cases all have these samples. */
+
+Deno.test("compareResults: what a case's own power does to the clock is its own time", () => {
+  const atLimit = (factor: number, how: { before?: number; limit?: number } = {}) =>
+    compare((result) => {
+      const dense = result.cases.find(({ id }) => id.includes(DENSE))!;
+      for (const sample of dense.samples) {
+        sample.seconds *= factor;
+        Object.assign(sample, { canary: 1.3, atPowerLimit: true, canaryBefore: how.before ?? 1 });
+        delete sample.flag;
+      }
+      const readings = { count: 1, median: 690, highest: 690, limit: how.limit ?? 700, atLimit: 1 };
+      result.keepWarm = { means: ["polled"], powerWatts: readings };
+    });
+  // By a canary that the case itself slowed down it would look as fast as ever.
+  const slower = caseOf(atLimit(1.3), DENSE);
+  assert.equal(slower.verdict, "slower");
+  assert.deepEqual(slower.time!.atPowerLimit, ["candidate"]);
+  assert.equal(caseOf(atLimit(1), DENSE).verdict, "same");
+  // Others had slowed the clock before it began.
+  assert.equal(caseOf(atLimit(1.12, { before: 1.12 }), DENSE).verdict, "inconclusive");
+  assert.match(renderGateText(atLimit(1)), /ms, at the device’s power limit/);
+});
+
+Deno.test("compareResults: other power limits of the two runs are named", () => {
+  const limited = (limit: number | null) => ({
+    means: ["polled"],
+    powerWatts: { count: 1, median: 400, highest: 400, limit, atLimit: 0 },
+  });
+  const notes = (was: number | null, is: number | null) => {
+    const [before, after] = [was, is].map((limit, i) =>
+      run(`2026-01-0${i + 1}T00:00:00Z`, (result) => result.keepWarm = limited(limit))
+    );
+    return compareResults(before, after).notes.filter((note) => note.includes("power limits"));
+  };
+  assert.deepEqual(notes(700, 500), [
+    "power limits differ (700 W and 500 W): at a limit the clock follows it",
+  ]);
+  assert.deepEqual([notes(700, 700), notes(700, null)], [[], []]);
+});

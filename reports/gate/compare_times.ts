@@ -202,6 +202,9 @@ export function judgePair(
   const alarm = intervalOf(pair, { ...width, level: levels.alarm });
   const pass = intervalOf(pair, { ...width, level: levels.pass });
   const { estimate, low, high } = alarm;
+  const atPowerLimit = (["baseline", "candidate"] as const).filter((side) =>
+    pair[side].atPowerLimit
+  );
   return {
     verdict: verdictOf({ alarm, pass }, settings),
     time: {
@@ -212,6 +215,7 @@ export function judgePair(
       candidateSeconds: pair.candidate.seconds,
       baselineSamples: pair.baseline.count,
       candidateSamples: pair.candidate.count,
+      ...(atPowerLimit.length > 0 && { atPowerLimit }),
       threshold: Math.expm1(Math.max(estimate - low, high - estimate)),
       runNoise: Math.expm1(alarm.betweenRuns),
       noiseSource: alarm.source,

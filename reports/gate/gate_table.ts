@@ -11,6 +11,7 @@ import {
   formatRatio,
   formatSeconds,
 } from "../text/format.ts";
+import { POWER_LIMIT_TEXT } from "./times_of_samples.ts";
 import type { GateCase, GateReport, TimeComparison } from "./gate_report.ts";
 
 /** Titles of the columns of {@linkcode caseRow}. */
@@ -41,12 +42,16 @@ export function caseRow({ id, verdict, fails, time }: GateCase): string[] {
   return [
     mark,
     id,
-    formatSeconds(time.baselineSeconds),
-    formatSeconds(time.candidateSeconds),
+    formatSeconds(time.baselineSeconds) + limitText(time, "baseline"),
+    formatSeconds(time.candidateSeconds) + limitText(time, "candidate"),
     formatRatio(time.ratio),
     time.threshold > MOST_NOISE ? ABSENT : formatInterval([time.low, time.high], formatRatio),
     formatThreshold(time.threshold, "±"),
   ];
+}
+
+function limitText({ atPowerLimit }: TimeComparison, side: "baseline" | "candidate"): string {
+  return atPowerLimit?.includes(side) ? POWER_LIMIT_TEXT : "";
 }
 
 /** One sentence for each failure, open case and difference; failures first. */

@@ -7,7 +7,12 @@ import type { CaseRecord, Result, Sample } from "../../suites/result/result_sche
 import { findRecord, type SuiteRecord } from "../../suites/result/suite_record.ts";
 import { SUITE_RECORDS } from "../../suites/result/suite_records.ts";
 import { medianOf, thin } from "./bootstrap.ts";
-import { canaryReference, type TimedCase, timesOfSamples } from "./times_of_samples.ts";
+import {
+  canaryReference,
+  outerCanary,
+  type TimedCase,
+  timesOfSamples,
+} from "./times_of_samples.ts";
 
 export type { Reading, TimedCase } from "./times_of_samples.ts";
 
@@ -68,7 +73,7 @@ export function canarySeconds(result: Result, options: { perTrip?: boolean } = {
   const reference = referenceOf(result, { perTrip });
   if (reference === undefined || !(reference > 0)) return null;
   const seen = thin(
-    result.cases.flatMap(({ samples }) => samples.flatMap(({ canary }) => canary ? [canary] : [])),
+    result.cases.flatMap(({ samples }) => samples.flatMap((sample) => outerCanary(sample) || [])),
   );
   return seen.length > 0 ? reference * medianOf(seen) : null;
 }

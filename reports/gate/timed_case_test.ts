@@ -83,3 +83,17 @@ Deno.test("canaries of different lengths are compared per trip, and only if both
   assert.equal(noise.canaryShift, null);
   near(compareResults(baseline, slow).noise.canaryShift!, Math.log(2));
 });
+
+Deno.test("timesOf: a sample at its own power limit is divided by the canary before it alone", () => {
+  const [record] = sampleResult({ contexts: [8192], samples: 4 }).cases;
+  const marked = (canaryBefore?: number) => {
+    for (const sample of record.samples) {
+      Object.assign(sample, { seconds: 2, canary: 1.3, atPowerLimit: true, canaryBefore });
+      delete sample.flag;
+    }
+    return timesOf(record, { canarySeconds: 1 })!;
+  };
+  assert.ok(Math.abs(marked(1.1).byCanary!.log - Math.log(2 / 1.1)) < 1e-12);
+  assert.ok(marked(1.1).atPowerLimit);
+  assert.equal(marked().byCanary, null, "nothing tells what others did to the clock");
+});

@@ -26,11 +26,13 @@ export interface TimedCase {
   readonly seconds: number;
   /** Counted samples. */
   readonly count: number;
+  /** Whether half of them or more were at the device's power limit. */
+  readonly atPowerLimit: boolean;
   /** Seconds as measured. */
   readonly measured: Reading;
   /**
-   * Seconds over the canary's seconds around each sample: the effect of the clock on both cancels. Null
-   * without a canary.
+   * Seconds over the canary's seconds around each sample, or before it where the sample itself
+   * lowered the clock: the effect of the clock on both cancels. Null without a canary.
    */
   readonly byCanary: Reading | null;
 }
@@ -45,6 +47,9 @@ export interface TimedSample {
   readonly round: number;
   readonly seconds: number;
   readonly canary?: number;
+  /** Whether it lowered the clock by its own power; then `canaryBefore` alone tells of other causes. */
+  readonly atPowerLimit?: boolean;
+  readonly canaryBefore?: number;
   /** Why it does not count. */
   readonly flag?: string;
 }
@@ -84,17 +89,37 @@ export function timesOfSamples(
   if (counted.length === 0 || counted.some(({ seconds }) => !(seconds > 0))) return undefined;
   const { canarySeconds = 0 } = options;
   const hasCanary = canarySeconds > 0 &&
-    counted.every(({ canary }) => canary !== undefined && canary > 0);
+    counted.every((sample) => (outerCanary(sample) ?? 0) > 0);
   return {
     id: record.id,
     kind: `${record.suite}/${record.implementation}/${record.direction}`,
     seconds: medianOf(counted.map(({ seconds }) => seconds)),
     count: counted.length,
+    atPowerLimit: isAtPowerLimit(counted),
     measured: read(counted, ({ seconds }) => seconds),
     byCanary: hasCanary
-      ? read(counted, ({ seconds, canary }) => seconds / (canarySeconds * canary!))
+      ? read(counted, (sample) => sample.seconds / (canarySeconds * outerCanary(sample)!))
       : null,
   };
+}
+
+/** The canary of a sample as far as others than the sample itself lowered the clock. */
+export function outerCanary(
+  { canary, atPowerLimit, canaryBefore }: Pick<
+    TimedSample,
+    "canary" | "atPowerLimit" | "canaryBefore"
+  >,
+): number | undefined {
+  return atPowerLimit ? canaryBefore : canary;
+}
+
+/** What tables say behind a time at the device's power limit. */
+export const POWER_LIMIT_TEXT = ", at the device’s power limit";
+
+/** Whether half or more of some counted samples drew as much power as their device may. */
+export function isAtPowerLimit(counted: readonly Pick<TimedSample, "atPowerLimit">[]): boolean {
+  return counted.length > 0 &&
+    2 * counted.filter(({ atPowerLimit }) => atPowerLimit).length >= counted.length;
 }
 
 function read(samples: readonly TimedSample[], value: (sample: TimedSample) => number): Reading {

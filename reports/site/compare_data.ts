@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { deflateSync } from "node:zlib";
 import { thin } from "../gate/bootstrap.ts";
 import { clockStep, samplesOf } from "../gate/timed_case.ts";
+import { isAtPowerLimit, outerCanary } from "../gate/times_of_samples.ts";
 import type { CaseRecord } from "../../suites/result/result_schema.ts";
 import { isCheck, SUITE_RECORDS } from "../../suites/result/suite_records.ts";
 import type { CaseNames } from "./case_names.ts";
@@ -74,11 +75,15 @@ function comparedCase(record: CaseRecord, names: CaseNames): ComparedCase {
     context: shape.context,
     title: names.title(id),
     setting: names.setting(id),
-    samples: counted.map(({ seconds, round, canary }) => ({
-      seconds: short(seconds),
-      round,
-      ...(canary !== undefined && { canary: short(canary) }),
-    })),
+    atPowerLimit: isAtPowerLimit(counted),
+    samples: counted.map((sample) => {
+      const canary = outerCanary(sample);
+      return {
+        seconds: short(sample.seconds),
+        round: sample.round,
+        ...(canary !== undefined && { canary: short(canary) }),
+      };
+    }),
   };
 }
 

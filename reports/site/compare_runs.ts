@@ -19,7 +19,10 @@ import {
 /** One case of a run, as a page holds it. */
 export interface ComparedCase extends TimesRecord {
   readonly context: number;
-  readonly samples: readonly TimedSample[];
+  /** Whether half of the samples or more were at the device's power limit. */
+  readonly atPowerLimit: boolean;
+  /** Their canaries are those that the samples did not lower themselves. */
+  readonly samples: readonly Pick<TimedSample, "seconds" | "round" | "canary">[];
   /** `Lighthouse norm, 64K, forward`. */
   readonly title: string;
   /** `H = 8, d = 128, f16`. */

@@ -181,7 +181,7 @@ export function drawTable(
 }
 
 function drawRow(one: ComparedTime, span: number): HTMLTableRowElement {
-  const { before, verdict, ratio, low, high, times, threshold } = one;
+  const { before, after, verdict, ratio, low, high, times, threshold } = one;
   const row = document.createElement("tr");
   const name = element("th", { scope: "row" }, before.title);
   name.append(element("span", { class: "aside" }, before.setting));
@@ -195,8 +195,11 @@ function drawRow(one: ComparedTime, span: number): HTMLTableRowElement {
   drawn.append(drawRange({ ratio, low, high, span, verdict }));
   row.append(
     name,
-    element("td", { class: "number" }, formatSeconds(times[0])),
-    element("td", { class: "number" }, formatSeconds(times[1])),
+    ...[before, after].map(({ atPowerLimit }, side) => {
+      const cell = element("td", { class: "number" }, formatSeconds(times[side]));
+      if (atPowerLimit) cell.append(element("span", { class: "aside" }, "at the power limit"));
+      return cell;
+    }),
     change,
     element("td", { class: "number" }, formatInterval([low, high], formatRatio)),
     drawn,

@@ -137,7 +137,7 @@ export interface EnvironmentDifference {
 
 /** Differences in code, machine and software between two results. */
 export function compareEnvironments(before: Result, now: Result): EnvironmentDifference[] {
-  const describe = ({ environment, tool, hashes, stack, calibration, tuning }: Result) =>
+  const describe = ({ environment, tool, hashes, stack, calibration, tuning, keepWarm }: Result) =>
     new Map<string, unknown>([
       ["version", tool.version],
       ["commit", tool.commit],
@@ -151,6 +151,7 @@ export function compareEnvironments(before: Result, now: Result): EnvironmentDif
       ["adapter", environment.adapter.description || environment.adapter.device],
       ["vendor", environment.adapter.vendor],
       ["driver", environment.driver],
+      ["power limit in W", keepWarm?.powerWatts?.limit],
       ["device memory", environment.deviceMemoryBytes],
       ["features", [...environment.features].sort().join(" ")],
       ["operating system", environment.os],

@@ -71,8 +71,13 @@ Deno.test("a replay names differences in the environment and in the digests", ()
   assert.deepEqual(compareEnvironments(before, now), []);
   now.environment.driver = "another driver";
   now.environment.packages.zod = "9.9.9";
+  now.keepWarm = {
+    means: ["polled"],
+    powerWatts: { count: 1, median: 400, highest: 400, limit: 500, atLimit: 0 },
+  };
   assert.deepEqual(compareEnvironments(before, now).map(({ name }) => name), [
     "driver",
+    "power limit in W",
     "package zod",
   ]);
   now.environment.driver = before.environment.driver;
