@@ -53,6 +53,17 @@ export function powerLimitText(record: CaseRecord): string {
   return deviceReadings(record).atPowerLimit ? POWER_LIMIT_TEXT : "";
 }
 
+/** The sentence under a table about those of its cases that were at their device's power limit; undefined without any. */
+export function powerLimitSentence(
+  cases: readonly { readonly name: string; readonly record: CaseRecord }[],
+): string | undefined {
+  const names = cases.filter(({ record }) => deviceReadings(record).atPowerLimit)
+    .map(({ name }) => name);
+  return names.length === 0
+    ? undefined
+    : `At the device’s power limit, which lowers its clock: ${[...new Set(names)].join(", ")}.`;
+}
+
 function middle(values: readonly (number | undefined)[]): number | null {
   const known = values.filter((value) => value !== undefined).sort((a, b) => a - b);
   const half = known.length >> 1;

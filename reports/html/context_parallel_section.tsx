@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { powerLimitText } from "../data/device_readings.ts";
 import type { Result } from "../../suites/result/result_schema.ts";
 import {
   imbalance,
@@ -132,7 +133,7 @@ export function contextParallelSection(result: Result, prefix: string): Section 
                   `${formatCount(one.sharded.uncoveredRows)} (${
                     formatCount(one.sharded.unshardedUncoveredRows)
                   })`,
-                  formatSeconds(one.record.statistic.median),
+                  formatSeconds(one.record.statistic.median) + powerLimitText(one.record),
                   one.overhead === null ? ABSENT : formatRatio(one.overhead),
                   one.ring === null ? ABSENT : formatSeconds(one.ring.criticalSeconds),
                   one.ring === null ? ABSENT : formatSeconds(one.ring.evenSeconds),

@@ -13,7 +13,7 @@ import {
 } from "../data/analysis.ts";
 import { OWN_DENSE } from "../data/cases.ts";
 import { FLOP_RATIO } from "../claims/claims.ts";
-import { deviceReadings } from "../data/device_readings.ts";
+import { deviceReadings, powerLimitText } from "../data/device_readings.ts";
 import { coolAndSteady } from "../data/cool_and_steady.ts";
 import {
   ABSENT,
@@ -195,7 +195,7 @@ function LatencyFigure(
           points.map((point) => [
             formatContext(point.context),
             plot[i].label,
-            formatSeconds(point.median),
+            formatSeconds(point.median) + powerLimitText(point.case),
             formatSpread(point, formatSeconds),
             formatCount(point.count),
             ...coolCells(point.case),
@@ -229,7 +229,7 @@ function withCool({ columns, rows }: ChartData, series: readonly ContextSeries[]
       "first_sample_seconds",
       "steady_seconds",
       "steady_samples",
-      ...(told ? ["clock_mhz", "power_watts", "joules_per_token"] : []),
+      ...(told ? ["clock_mhz", "power_watts", "joules_per_token", "at_power_limit"] : []),
     ],
     rows: rows.map((row, i) => [
       ...row,
@@ -241,6 +241,7 @@ function withCool({ columns, rows }: ChartData, series: readonly ContextSeries[]
           finite(readings[i]?.clockMHz),
           finite(readings[i]?.powerWatts),
           finite(readings[i]?.joulesPerToken),
+          readings[i]?.powerWatts == null ? null : Number(readings[i].atPowerLimit),
         ]
         : []),
     ]),

@@ -122,8 +122,8 @@ Deno.test("clock, power and energy are shown for cases with device readings, and
   assert.ok(row.includes("<td>1,920 MHz<td>600 W<td>300 mJ"), row);
   const saved = await saveAll(html);
   const csv = saved.find(({ name }) => name === "latency-figure.csv")!.text;
-  assert.match(csv, /clock_mhz,power_watts,joules_per_token\r\n/);
-  assert.match(csv, /,1920,600,0\.3\r\n/);
+  assert.match(csv, /clock_mhz,power_watts,joules_per_token,at_power_limit\r\n/);
+  assert.match(csv, /,1920,600,0\.3,0\r\n/);
 });
 
 Deno.test("a page limits its figures of stages, whatever ran", () => {

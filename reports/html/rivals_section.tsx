@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { powerLimitText } from "../data/device_readings.ts";
 import type { JSX } from "preact";
 import type { Result } from "../../suites/result/result_schema.ts";
 import { DIRECTION_NAMES, LEAD_LAYER, OWN_DENSE } from "../data/cases.ts";
@@ -251,7 +252,7 @@ function RivalFigure(
             formatCount(kvHeads),
             formatCount(Math.round(point.pairs)),
             formatPercent(point.share),
-            formatSeconds(point.median),
+            formatSeconds(point.median) + powerLimitText(point.case),
             formatSpread(point, formatSeconds),
             base === undefined ? "–" : formatRatio(base / point.median),
           ];

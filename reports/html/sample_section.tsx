@@ -82,12 +82,14 @@ export function sampleSection(result: Result, prefix: string): Section | null {
               : ""}
           </summary>
           <Table
-            caption="GPU milliseconds of each execution in the order of measuring; * marks a sample that is kept but left out of the statistic"
+            caption="GPU milliseconds of each execution in the order of measuring; * marks a sample that is kept but left out of the statistic, † one at the device’s power limit"
             columns={[{ title: "Case" }, { title: "Samples, ms" }]}
             rows={listed.map((record) => [
               <CaseName record={record} />,
-              orderedSamples(record).map(({ seconds, flag }) =>
-                `${Number((seconds * 1e3).toPrecision(5))}${flag === undefined ? "" : "*"}`
+              orderedSamples(record).map(({ seconds, flag, atPowerLimit }) =>
+                `${Number((seconds * 1e3).toPrecision(5))}${flag === undefined ? "" : "*"}${
+                  atPowerLimit ? "†" : ""
+                }`
               ).join("  "),
             ])}
           />

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { powerLimitText } from "../data/device_readings.ts";
 import { headsKey, headsText } from "../data/head_counts.ts";
 import { OWN_DENSE, timesLayer } from "../data/cases.ts";
 import type { JSX } from "preact";
@@ -166,7 +167,7 @@ export function sweepSection(result: Result, prefix: string): Section | null {
           rows: sorted.map((record, i) => [
             labels[i],
             <CaseName record={record} />,
-            formatSeconds(record.statistic.median),
+            formatSeconds(record.statistic.median) + powerLimitText(record),
             formatSpread(spreadOf(record.statistic), formatSeconds),
             ratioText(speedups.get(record.id)),
             record.gathered === undefined ? ABSENT : formatCount(record.gathered),

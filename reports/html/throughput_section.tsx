@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { powerLimitText } from "../data/device_readings.ts";
 import { runsBackToBack, timesLayer } from "../data/cases.ts";
 import type { JSX } from "preact";
 import type { Result } from "../../suites/result/result_schema.ts";
@@ -137,7 +138,7 @@ function ThroughputFigure(
           points.map((point) => [
             formatContext(point.context),
             plot[i].label,
-            formatTokenRate(point.case.throughput!.median),
+            formatTokenRate(point.case.throughput!.median) + powerLimitText(point.case),
             formatSpread(spreadOf(point.case.throughput!), formatTokenRate),
           ])
         ),

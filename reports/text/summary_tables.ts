@@ -12,10 +12,12 @@ import {
   type ContextSeries,
   contextSeries,
   copyFloors,
+  DIRECTION_NAMES,
   isMeasured,
   type SpeedupSeries,
   speedupSeries,
 } from "../data/analysis.ts";
+import { powerLimitSentence } from "../data/device_readings.ts";
 import { missingGroups, reasonText } from "../data/reasons.ts";
 import { peerLabel, peerRows } from "../data/peer_data.ts";
 import {
@@ -226,16 +228,29 @@ function latencyTable(result: Result): SummaryTable {
           formatTokenRate(point.context / point.median),
         ];
       }),
-    ...(slopes.length > 0
-      ? {
-        note: [
+    ...joinSentences([
+      ...(slopes.length > 0
+        ? [
           `Slopes in log-log at the longest contexts: ${slopes.join(", ")}.`,
           clampSentence(series),
         ]
-          .filter((sentence) => sentence !== null).join(" "),
-      }
-      : {}),
+        : []),
+      powerLimitSentence(series.flatMap(({ points }, i) =>
+        points.map((point) => ({
+          name: `${names[i]} at ${formatContext(point.context)}`,
+          record: point.case,
+        }))
+      )),
+    ]),
   };
+}
+
+/** Sentences as the note of a table; without any, none. */
+function joinSentences(
+  sentences: readonly (string | null | undefined)[],
+): Pick<SummaryTable, "note"> {
+  const said = sentences.filter((sentence) => sentence !== null && sentence !== undefined);
+  return said.length === 0 ? {} : { note: said.join(" ") };
 }
 
 /** Of each shape what differs between them: `, d = 64`; empty where all are alike. */
@@ -274,7 +289,20 @@ function peerTable(result: Result): SummaryTable {
         ? `${formatRatio(ratio.ratio)} (not interleaved)`
         : formatMeasured(ratio.ratio, ratio.spread, formatRatio),
     ]),
-    note: "Above 1 ours is faster.",
+    ...joinSentences([
+      "Above 1 ours is faster.",
+      powerLimitSentence(
+        rows.flatMap(({ peer, record, ours }, i) =>
+          [{ name: peer, record }, ...(ours ? [{ name: ours.implementation, record: ours }] : [])]
+            .map(({ name, record }) => ({
+              name: `${name}${shapes[i]} at ${formatContext(record.shape.context)}, ${
+                DIRECTION_NAMES[record.direction]
+              }`,
+              record,
+            }))
+        ),
+      ),
+    ]),
   };
 }
 

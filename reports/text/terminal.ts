@@ -41,7 +41,7 @@ export function renderTerminal(
   { color = false, width }: TerminalOptions = {},
 ): string {
   const bold = (text: string) => color ? ansi("bold", text) : text;
-  const say = (text: string) => wrapWords(text, width);
+  const say = (text: string) => wrapWords(plainText(text), width);
   const lines = [bold(say(verdictLine(result))), say(hardwareNotice(result).text), ""];
   const tables = summaryTables(result, { elsewhere: false, missing: false }).map(onlyJudged);
   for (const { title, columns, note, ...table } of tables) {
@@ -67,7 +67,7 @@ export function renderTerminal(
     lines.push(say(VERDICT_RULE));
   }
   lines.push(say("Claims seen elsewhere that are not the paper's are listed in the report."));
-  for (const note of result.notes) lines.push(say(`Note: ${plainText(note)}`));
+  for (const note of result.notes) lines.push(say(`Note: ${note}`));
   return lines.join("\n") + "\n";
 }
 

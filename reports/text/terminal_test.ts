@@ -30,12 +30,13 @@ Deno.test("renderTerminal uses escapes only if colour is requested", () => {
 });
 
 Deno.test("renderTerminal lets no text of a result control the terminal", () => {
-  const result = sampleResult({ contexts: [8192], extras: true });
+  const result = sampleResult({ contexts: [8192, 16_384, 32_768], extras: true });
   const hostile = "\u001b[2J\u001b]0;title\u0007\r\u009b1m";
   for (const record of result.cases) {
     record.id += hostile;
     record.implementation += hostile;
     record.reason = hostile;
+    for (const sample of record.samples) sample.atPowerLimit = true;
   }
   result.environment.adapter.description = hostile + "card";
   result.notes = [hostile];
@@ -148,4 +149,20 @@ Deno.test("renderTerminal lists claims with a value, and counts the others", () 
   const empty = renderTerminal(sampleResult({ contexts: [] }));
   assert.match(empty, /\n\d+ claims of the paper were not run; the report says/);
   assert.doesNotMatch(empty, /│|A speed-up counts as/);
+});
+
+Deno.test("renderTerminal says which peers, and which of our layers, were at the power limit", () => {
+  const result = sampleResult({ contexts: [65_536], extras: true });
+  const limit = "At the device’s power limit, which lowers its clock: ";
+  assert.ok(!renderTerminal(result).includes(limit));
+  const peer = result.cases.find(({ implementation }) => implementation.startsWith("peer:"))!;
+  for (const sample of peer.samples) sample.atPowerLimit = true;
+  assert.match(
+    renderTerminal(result),
+    new RegExp(`Above 1 ours is faster. ${limit}onnxruntime-web at 64K, forward\\.`),
+  );
+  for (const { samples } of result.cases) for (const one of samples) one.atPowerLimit = true;
+  const text = renderTerminal(result);
+  assert.ok(text.includes(`${limit}onnxruntime-web at 64K, forward, dense at 64K, forward.`));
+  assert.match(text, new RegExp(`${limit}dense at 64K, [^.]*lighthouse-norm at 64K`));
 });

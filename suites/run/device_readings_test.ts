@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { deviceReadings } from "../../reports/data/device_readings.ts";
+import { renderMarkdown } from "../../reports/text/markdown.ts";
+import { renderTerminal } from "../../reports/text/terminal.ts";
 import { renderReport } from "../../reports/render_report.ts";
 import { CALIBRATION } from "../device/_calibration.ts";
 import { startKeepWarm } from "../device/keep_warm.ts";
@@ -88,6 +90,14 @@ for (const { name, instant, limit } of CASES) {
       const page = renderReport(result);
       assert.match(page, /Energy of a token/);
       assert.match(page, /<td>1,755 MHz/);
+      // Every form of the times says it, or none.
+      const said = [/<td>[\d.]+ .s, at the device’s power limit/.test(page)];
+      for (const text of [renderTerminal(result), renderMarkdown([result])]) {
+        said.push(
+          /At the device’s power limit[^:]*: dense at 1K, lighthouse-norm at 1K\./.test(text),
+        );
+      }
+      assert.deepEqual(said, Array(3).fill(limit === 450));
       const power = limit === 450 ? "433 W, its limit" : "433 W";
       assert.equal(new RegExp(`<td>${power}<td>[\\d.]+ (n|µ|m)?J`).test(page), instant);
     } finally {
