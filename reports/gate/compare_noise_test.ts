@@ -250,7 +250,7 @@ Deno.test("parseGateConfig names what is wrong in one line", () => {
   const bad: [string, RegExp][] = [
     ["{", /not JSON/],
     ['{"tolerence": 1}', /tolerence/],
-    ['{"cases": [{"match": "*", "accept": ["everything"]}]}', /cases\.0\.accept/],
+    ['{"cases": [{"match": "*", "accept": ["everything"]}]}', /cases\[0\]\.accept/],
     ['{"noise": -1}', /noise/],
   ];
   for (const [text, message] of bad) {

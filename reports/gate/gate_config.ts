@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { issueLine } from "../../suites/result/schema_issue.ts";
 import { z } from "zod";
 import { errorLine } from "../../suites/errors.ts";
 import { readInput } from "../../suites/result/read_input.ts";
@@ -127,8 +128,7 @@ export function parseGateConfig(text: string, path: string): GateConfig {
   }
   const parsed = gateConfigSchema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw refuse(`${issue.path.join(".") || "the whole file"}: ${issue.message}`.slice(0, 300));
+  throw refuse(issueLine(parsed.error.issues, value).slice(0, 300));
 }
 
 /**

@@ -3,10 +3,11 @@
  *
  * @module
  */
+import { plainText } from "../result/plain_text.ts";
 import { Argument, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { writeReport } from "./report_command.ts";
 import { closingLines, renderTerminal } from "../../reports/text/terminal.ts";
-import { errorLine, EXIT, UsageError } from "../errors.ts";
+import { EXIT, UsageError } from "../errors.ts";
 import { PROFILE_NAMES } from "../plan/profile.ts";
 import {
   DEFAULT_SEED,
@@ -37,7 +38,7 @@ import {
   tuningOption,
 } from "./layer_options.ts";
 import { newCommand, quietOption, takesNames } from "./command.ts";
-import { parseCommand } from "./parse_command.ts";
+import { parseCommand, takesSeveral } from "./parse_command.ts";
 import {
   addSuiteOptions,
   chosenSettings,
@@ -165,7 +166,7 @@ export function benchCommand(suites: readonly SuiteEntry[] = SUITES) {
           "--peer <name>",
           `another implementation to time beside ours: ${PEER_NAMES.join(", ")}, python:FILE; ` +
             "may be repeated",
-        ).argParser(collectPeers),
+        ).argParser(takesSeveral(collectPeers)),
         PEER_NAMES,
         { list: false },
       ),
@@ -273,7 +274,7 @@ async function benchInto(
   if (!quiet) {
     const look = { color: useColor(Deno.stdout), width: terminalWidth(Deno.stdout) };
     console.log(renderTerminal(result, look));
-    console.log(`Wrote ${out}/result.json, ${written.html}, ${written.markdown}`);
+    console.log(plainText(`Wrote ${out}/result.json, ${written.html}, ${written.markdown}`));
     const closing = closingLines(result, look);
     if (closing.length > 0) console.log(`\n${closing.join("\n")}`);
   }
@@ -315,7 +316,7 @@ function collectPeers(text: string, before: string[] | undefined): string[] {
   try {
     return [...before ?? [], requirePeer(text)];
   } catch (error) {
-    throw new InvalidArgumentError(`${errorLine(error)}.`);
+    throw new InvalidArgumentError(`${(error as Error).message}.`);
   }
 }
 

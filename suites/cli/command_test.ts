@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import manifest from "../../deno.json" with { type: "json" };
 import { EXIT, UsageError } from "../errors.ts";
+import { parseBench } from "./bench.ts";
 import { completedOption, VERSION } from "./command.ts";
 import { COMMANDS, completion } from "./completion.ts";
-import { suggestName } from "./errors.ts";
+import { shownLine, suggestName } from "./errors.ts";
 import { parseCommand } from "./parse_command.ts";
 
 type Parsed = Parameters<typeof parseCommand>[0] & {
@@ -117,6 +118,90 @@ Deno.test("an empty name of a file or folder is refused by every command, in one
     }
   }
   assert.ok(found >= 6, `${found} commands with --out`);
+});
+
+Deno.test("an option given twice counts twice, or is refused in one line", () => {
+  let found = 0;
+  for (const [name, make] of Object.entries(COMMANDS)) {
+    const given = make() as unknown as Parsed & {
+      options: { long: string; flags: string; required: boolean; variadic: boolean }[];
+    };
+    for (const { long, flags, required, variadic } of given.options) {
+      // Those with rules of their own refuse the values before.
+      if (!required || variadic || !/<(folder|dir|file|revision|address)>/.test(flags)) continue;
+      assert.throws(
+        () => parseCommand(make() as unknown as Parsed, [long, "http://a", long, "http://b"]),
+        (error) =>
+          error instanceof UsageError &&
+            [
+              `${long} is given twice, as http://a and as http://b`,
+              "--out is required",
+            ].includes(error.message) ||
+          /^argument \w+ is required$/.test((error as Error).message),
+        `${name} ${long}`,
+      );
+      found++;
+    }
+  }
+  assert.ok(found >= 10, `${found} options`);
+  const bench = (line: string) => parseBench(line.split(" "))!.suite;
+  assert.throws(() => bench("--profile smoke --profile paper"), {
+    message: "--profile is given twice, as smoke and as paper",
+  });
+  assert.throws(() => bench("--keep-warm --no-keep-warm"), {
+    message: "--keep-warm and --no-keep-warm exclude each other",
+  });
+  assert.equal(bench("--profile paper --force --profile paper --force").profile, "paper");
+  const { settings } = bench("retrieval --depth 10 --depth 50,90 --margin 8 --margin 12");
+  assert.deepEqual(settings!.retrieval, { depths: [10, 50, 90], margins: [8, 12] });
+  assert.deepEqual(bench("latency retrieval latency").suites, ["latency", "retrieval"]);
+});
+
+Deno.test("an empty value is refused in one line that says what is empty", () => {
+  const cases: [(args: string[]) => unknown, string[], string][] = [
+    [parseBench, ["--profile", ""], '--profile "" is not one of smoke, standard, paper, rivals'],
+    [parseBench, ["latency", ""], "argument suite is empty"],
+    [
+      parseBench,
+      ["--shard", ""],
+      'shard "" is not like 2/8, with 1 to 1000 shards and the first one 1',
+    ],
+    [
+      (args) => parseCommand(COMMANDS.gate() as unknown as Parsed, args),
+      ["--against", ""],
+      "--against is empty: it takes <revision>",
+    ],
+    [
+      (args) => parseCommand(COMMANDS.train() as unknown as Parsed, args),
+      [""],
+      "argument experiment is empty",
+    ],
+    [
+      (args) => parseCommand(COMMANDS.report() as unknown as Parsed, args),
+      ["a", ""],
+      "argument result is empty",
+    ],
+  ];
+  for (const [parse, args, message] of cases) {
+    assert.throws(() => parse(args), (error) => {
+      assert.ok(error instanceof UsageError);
+      assert.equal(error.message.replace(/\.$/, ""), message);
+      return true;
+    });
+  }
+});
+
+Deno.test("shownLine: what a person typed stays whole, on one line, and controls no terminal", () => {
+  const typed = "x\n\u001b[31my";
+  assert.equal(
+    shownLine(new UsageError(`read ${typed}: no such file`)),
+    "read x [31my: no such file",
+  );
+  assert.equal(shownLine(new Error("first\nsecond")), "first");
+  assert.throws(() => parseBench(["latency", "--peer", typed]), (error) => {
+    assert.match(shownLine(error), /^--peer: peer x +\[31my is not one of torch-cudnn, /);
+    return true;
+  });
 });
 
 Deno.test("suggestName: the nearest name, and none where no name is near", () => {

@@ -7,6 +7,7 @@ import { closest, distance } from "fastest-levenshtein";
 import { DeviceError } from "../../kernels/gpu/device.ts";
 import { DeviceLostError } from "../../kernels/gpu/timing.ts";
 import { errorLine, EXIT } from "../errors.ts";
+import { plainText } from "../result/plain_text.ts";
 import { guardConsole, standardOutput } from "./streams.ts";
 import { enterUserFolder } from "./user_folder.ts";
 
@@ -49,6 +50,15 @@ export function suggestName(line: string): string {
 }
 
 /**
+ * What a person reads of an error, in one line without control characters: the whole of our own
+ * messages, which may name what has line breaks, and the first line of others.
+ */
+export function shownLine(error: unknown): string {
+  const own = error instanceof Error && "exitCode" in error;
+  return suggestName(plainText(own ? error.message : errorLine(error)));
+}
+
+/**
  * Runs a command and ends the process with its exit code. Errors that a person can act on come out
  * as one line; anything else is a fault of this program and comes out with its stack, code 1. A
  * standard output that could not be written is an error as well, unless its reader has gone.
@@ -64,7 +74,7 @@ export async function runCommand(name: string, main: () => Promise<number>): Pro
     code = known ?? EXIT.failed;
     const text = known === undefined && error instanceof Error
       ? `unexpected fault, please report it: ${error.stack ?? error.message}`
-      : suggestName(errorLine(error));
+      : shownLine(error);
     // Some lines name the command by themselves.
     const named = text.startsWith(`${name} `) || text.startsWith(`${name}:`);
     console.error(named ? text : `${name}: ${text}`);

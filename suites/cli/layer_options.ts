@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { takesSeveral } from "./parse_command.ts";
 import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { type Direction, DIRECTIONS, type OptionDescriptor } from "../../kernels/implementation.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
@@ -114,10 +115,10 @@ export function layerFlags(): (OptionDescriptor & { takers: string[] })[] {
 
 /** An option given twice means both: the last one alone would leave out unasked. */
 export function joined<T>(parse: (text: string) => T[]) {
-  return (
+  return takesSeveral((
     text: string,
     before: unknown,
-  ): T[] => [...(before as T[] | undefined) ?? [], ...parse(text)];
+  ): T[] => [...(before as T[] | undefined) ?? [], ...parse(text)]);
 }
 
 /** What the options of a parsed command chose, as a plan takes it. */

@@ -36,7 +36,9 @@ export async function merge(args: readonly string[]): Promise<number> {
   }
   const { result, missing } = merged;
   const what = formatPlural(result.cases.length, "case");
-  if (!quiet) console.log(`Wrote ${out}: ${what} of ${formatPlural(shards.length, "shard")}`);
+  if (!quiet) {
+    console.log(`Wrote ${plainText(out)}: ${what} of ${formatPlural(shards.length, "shard")}`);
+  }
   for (const id of missing.slice(0, MOST_NAMED)) console.error(`missing: ${plainText(id)}`);
   if (missing.length > MOST_NAMED) {
     console.error(`missing: ${missing.length - MOST_NAMED} more`);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { plainText } from "../result/plain_text.ts";
 import { buildPage } from "../../live/build_page.ts";
 import { formatBytes } from "../../reports/text/format.ts";
 import { EXIT } from "../errors.ts";
@@ -43,7 +44,9 @@ export async function page(
   try {
     const html = await buildPage();
     await replaceFile(path, html);
-    if (!quiet) say(`Wrote ${path}: ${formatBytes(new TextEncoder().encode(html).length)}`);
+    if (!quiet) {
+      say(`Wrote ${plainText(path)}: ${formatBytes(new TextEncoder().encode(html).length)}`);
+    }
     return EXIT.fine;
   } finally {
     await claim.release();

@@ -18,8 +18,23 @@ interface Parsable {
     getErrHasColors?: () => boolean;
   }) => unknown;
   parse: (args: readonly string[], options: { from: "user" }) => unknown;
-  readonly options?: readonly { long?: string; flags: string; attributeName(): string }[];
+  readonly options?: readonly CommandOption[];
+  readonly registeredArguments?: readonly { name(): string; variadic: boolean }[];
+  readonly args?: readonly string[];
   opts?: () => object;
+  on?: (event: string, listener: (value?: string | null) => void) => unknown;
+}
+
+/** The part of a Commander option that parsing needs. */
+interface CommandOption {
+  readonly long?: string;
+  readonly flags: string;
+  readonly variadic: boolean;
+  /** Whether it says no to what another option says yes to. */
+  readonly negate: boolean;
+  readonly parseArg?: object;
+  name(): string;
+  attributeName(): string;
 }
 
 /**
@@ -38,9 +53,11 @@ export function parseCommand(command: Parsable, args: readonly string[]): boolea
     getOutHasColors: () => useColor(Deno.stdout),
     getErrHasColors: () => false,
   });
+  const given = watchOptions(command);
   try {
     command.parse([...args], { from: "user" });
-    refuseEmptyPaths(command);
+    refuseEmpty(command);
+    refuseRepeated(given);
     return true;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
@@ -50,16 +67,62 @@ export function parseCommand(command: Parsable, args: readonly string[]): boolea
   }
 }
 
-/** An empty name would be the current folder to some commands, and no file to others. */
-function refuseEmptyPaths(command: Parsable): void {
+/** Options in the order in which they are met, each with its value as it was typed. */
+function watchOptions(command: Parsable): { option: CommandOption; value?: string }[] {
+  const given: { option: CommandOption; value?: string }[] = [];
+  for (const option of command.options ?? []) {
+    command.on?.(`option:${option.name()}`, (value) => {
+      given.push({ option, ...(typeof value === "string" && { value }) });
+    });
+  }
+  return given;
+}
+
+/**
+ * Of an option that is given twice the last value alone would count, and the first be lost without a
+ * word. Those that may be given several times collect their values.
+ */
+function refuseRepeated(given: readonly { option: CommandOption; value?: string }[]): void {
+  const first = new Map<string, { option: CommandOption; value?: string }>();
+  for (const { option, value } of given) {
+    if (option.variadic || option.parseArg && collecting.has(option.parseArg)) continue;
+    const name = option.attributeName();
+    const before = first.get(name);
+    if (before === undefined) {
+      first.set(name, { option, value });
+      continue;
+    }
+    if (before.option.negate !== option.negate) {
+      throw new UsageError(`${before.option.long} and ${option.long} exclude each other`);
+    }
+    if (before.value === value) continue;
+    throw new UsageError(`${option.long} is given twice, as ${before.value} and as ${value}`);
+  }
+}
+
+const collecting = new WeakSet<object>();
+
+/** Says that an option with this parser may be given several times, each of which counts. */
+export function takesSeveral<T extends object>(parser: T): T {
+  collecting.add(parser);
+  return parser;
+}
+
+/** An empty value names nothing: it would be the current folder to some commands, and no file to others. */
+function refuseEmpty(command: Parsable): void {
   const given: Record<string, unknown> = { ...command.opts?.() };
   for (const option of command.options ?? []) {
+    if (![given[option.attributeName()]].flat().includes("")) continue;
     const { path } = completedOption(option);
-    const value = given[option.attributeName()];
-    if (!path || ![value].flat().includes("")) continue;
-    const what = /<(folder|dir)/.test(option.flags) ? "folder" : "file";
-    throw new UsageError(`${option.long} is empty: it takes the name of a ${what}`);
+    const what = path
+      ? `the name of a ${/<(folder|dir)/.test(option.flags) ? "folder" : "file"}`
+      : /<.*>|\[.*\]/.exec(option.flags)?.[0] ?? "a value";
+    throw new UsageError(`${option.long} is empty: it takes ${what}`);
   }
+  const empty = command.args?.indexOf("") ?? -1;
+  if (empty < 0) return;
+  const all = command.registeredArguments ?? [];
+  throw new UsageError(`argument ${(all[empty] ?? all.at(-1))?.name() ?? empty + 1} is empty`);
 }
 
 /** A complaint of Commander in fewer words: the option, the value, and what it must be. */
@@ -85,7 +148,9 @@ function plainComplaint(text: string): string {
   ];
   for (const [pattern, words] of rules) {
     const found = new RegExp(pattern);
-    if (found.test(text)) return text.replace(found, words);
+    if (found.test(text)) {
+      return text.replace(found, words).replace(/^([\w-]+) {2}is not/, '$1 "" is not');
+    }
   }
   return text;
 }

@@ -117,7 +117,7 @@ function showReplay(
       console.log(describeReplay(before, now, { report, look }));
     }
   }
-  if (out !== undefined && !quiet) console.log(`\nWrote ${out}/result.json`);
+  if (out !== undefined && !quiet) console.log(`\nWrote ${plainText(out)}/result.json`);
   if (!stopped) return code;
   console.error(`replay: stopped after ${before.cases.length} of ${whole.cases.length} cases`);
   return code === EXIT.failed ? code : EXIT.inconclusive;

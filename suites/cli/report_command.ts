@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { plainText } from "../result/plain_text.ts";
 import { EXIT } from "../errors.ts";
 import type { Result } from "../result/result_schema.ts";
 import { claimFolder, refuseOverwrite, replaceFile } from "../result/write_output.ts";
@@ -80,7 +81,7 @@ export async function report(
     }
     refuseTwins(results);
     const { html, markdown } = await writeReport(results.map(({ result }) => result), out);
-    if (!quiet) say(`Wrote ${html}\nWrote ${markdown}`);
+    if (!quiet) say(`Wrote ${plainText(html)}\nWrote ${plainText(markdown)}`);
     return EXIT.fine;
   } finally {
     await claim.release();

@@ -133,3 +133,37 @@ Deno.test("report compares no run with itself", () =>
     );
     await assert.rejects(Deno.stat(`${folder}/out`));
   }));
+
+Deno.test("report says in one line what another kind of file is", () =>
+  inFolder(async (folder) => {
+    const gzip = new Blob([JSON.stringify({ schemaVersion: 2 })]).stream()
+      .pipeThrough(new CompressionStream("gzip"));
+    const files: [string, Uint8Array, RegExp][] = [
+      [
+        "a.gz",
+        new Uint8Array(await new Response(gzip).arrayBuffer()),
+        /compressed by gzip; "gzip -dc"/,
+      ],
+      ["a.zip", new TextEncoder().encode("PK\u0003\u0004rest"), /it is a zip archive/],
+      ["a.bin", Uint8Array.of(0x7b, 0, 0x7d), /it is no text: it has zero bytes$/],
+    ];
+    for (const [name, bytes, reason] of files) {
+      await Deno.writeFile(`${folder}/${name}`, bytes);
+      const { code, out, err } = await run(`${folder}/${name}`, "-o", `${folder}/out`);
+      assert.deepEqual({ code, out, lines: err.split("\n").length }, {
+        code: 2,
+        out: "",
+        lines: 1,
+      });
+      assert.match(err, reason);
+    }
+    assert.ok(!(await Deno.stat(`${folder}/out`).catch(() => null)));
+  }));
+
+Deno.test("report lets no name of a folder control the terminal", () =>
+  inFolder(async (folder) => {
+    const { code, out } = await run(`${folder}/a.json`, "-o", `${folder}/\u001b[31mred\n`);
+    assert.equal(code, 0);
+    assert.equal(out.split("\n").length, 2);
+    assert.ok(!out.includes("\u001b"));
+  }));

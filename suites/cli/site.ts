@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { plainText } from "../result/plain_text.ts";
 import { InvalidArgumentError } from "@commander-js/extra-typings";
 import { buildPage } from "../../live/build_page.ts";
 import { formatBytes, formatPlural } from "../../reports/text/format.ts";
@@ -53,7 +54,7 @@ export async function site(
     const { files, bytes, removed } = await writeSite(pages, out);
     if (quiet) return EXIT.fine;
     say(
-      `Wrote ${out}/index.html: ${formatPlural(plan.runs.length, "run")}, ` +
+      `Wrote ${plainText(out)}/index.html: ${formatPlural(plan.runs.length, "run")}, ` +
         `${countDevices(plan.devices)}, ${formatPlural(files, "file")}, ` +
         formatBytes(bytes) +
         (api ? `, the package's documentation in ${out}/api/index.html` : "") +

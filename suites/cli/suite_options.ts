@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { joined } from "./layer_options.ts";
 import { InvalidArgumentError } from "@commander-js/extra-typings";
-import { errorLine, UsageError } from "../errors.ts";
+import { UsageError } from "../errors.ts";
 import type { PlanOptions } from "../plan/plan_options.ts";
 import type { SuiteEntry, SuiteFlag } from "../suite.ts";
 
@@ -28,7 +29,7 @@ export function chosenSuites(
       throw new UsageError(`suite ${name} is not one of ${known.join(", ")}`);
     }
   }
-  return names.length > 0 ? [...names] : undefined;
+  return names.length > 0 ? [...new Set(names)] : undefined;
 }
 
 function flagsOf(suites: readonly SuiteEntry[]): (SuiteFlag & { readonly suite: string })[] {
@@ -48,18 +49,26 @@ export function describeSuites(suites: readonly SuiteEntry[]): string {
 export function addSuiteOptions(command: unknown, suites: readonly SuiteEntry[]): void {
   const takes = command as {
     optionsGroup(heading: string): unknown;
-    option(flags: string, description: string, parse: (text: string) => unknown): unknown;
+    option(
+      flags: string,
+      description: string,
+      parse: (text: string, before: unknown) => unknown,
+    ): unknown;
   };
   for (const { suite, flag, value, help, parse } of flagsOf(suites)) {
     takes.optionsGroup(`Suite ${suite}:`);
-    takes.option(`--${flag} ${value}`, help, (text) => {
+    const parseValue = (text: string): unknown => {
       try {
         return parse(text);
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
-        throw new InvalidArgumentError(errorLine(error));
+        throw new InvalidArgumentError(error.message);
       }
-    });
+    };
+    const parser = value === "<list>"
+      ? joined((text) => parseValue(text) as unknown[])
+      : parseValue;
+    takes.option(`--${flag} ${value}`, help, parser);
   }
 }
 

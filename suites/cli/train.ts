@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { plainText } from "../result/plain_text.ts";
 import { Argument, InvalidArgumentError } from "@commander-js/extra-typings";
 import { formatPlural } from "../../reports/text/format.ts";
 import { renderExperiment } from "../../reports/text/experiment_text.ts";
@@ -241,7 +242,9 @@ async function trainInto(
   const written = await writeReport([result], folder);
   if (!given.quiet) {
     console.log(renderExperiment(result, { width: terminalWidth(Deno.stdout) }));
-    console.log(`Wrote ${[store.path, written.html, written.markdown, ...kept].join(", ")}`);
+    console.log(
+      plainText(`Wrote ${[store.path, written.html, written.markdown, ...kept].join(", ")}`),
+    );
     for (const path of kept) {
       console.log(`Test its answers: deno task bench retrieval --checkpoint ${path}`);
     }

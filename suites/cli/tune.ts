@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { plainText } from "../result/plain_text.ts";
 import { Option } from "@commander-js/extra-typings";
 import { renderTable } from "../../reports/text/fit_table.ts";
 import { tilingName } from "../../kernels/dense_attention/tilings.ts";
@@ -172,7 +173,9 @@ async function tuneDevice(
     if (!given.quiet) {
       console.log(
         found.length > 0
-          ? `Wrote ${path}: ${formatPlural(entries.length, "kernel")}, ${found.length} measured now`
+          ? `Wrote ${plainText(path)}: ${
+            formatPlural(entries.length, "kernel")
+          }, ${found.length} measured now`
           : `Nothing was measured now; ${path} has ${formatPlural(entries.length, "kernel")}, ` +
             "which --force measures again",
       );

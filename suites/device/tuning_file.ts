@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { issueLine } from "../result/schema_issue.ts";
 import { z } from "zod";
 import { whyNotTuned, withTuning } from "../../kernels/dense_attention/tuning.ts";
 import type { Gpu, TunedTiling } from "../../kernels/gpu/device.ts";
@@ -109,9 +110,7 @@ export async function readTuning(path: string): Promise<TuningFile> {
   }
   const parsed = tuningFileSchema.safeParse(value);
   if (!parsed.success) {
-    const [{ path: at, message }] = parsed.error.issues;
-    const place = at.length > 0 ? at.join(".") : "document";
-    return fail(`${place}: ${message.replace(/\s+/g, " ")}`);
+    return fail(issueLine(parsed.error.issues, value));
   }
   const { digest, ...content } = parsed.data;
   if (await hashJson(content) !== digest) {

@@ -152,8 +152,8 @@ Deno.test("a file that is not a tuning file, or was edited, is refused in one li
     const bare = { ...file, entries: [{ ...file.entries[0], rows: "many" }] };
     const bad: [string, RegExp][] = [
       ["", /it is not JSON$/],
-      ["[]", /document: /],
-      [JSON.stringify(bare), /entries\.0\.rows: /],
+      ["[]", /the whole file: /],
+      [JSON.stringify(bare), /entries\[0\]\.rows: /],
       [JSON.stringify({ ...file, version: 2 }), /version: /],
       [JSON.stringify({ ...file, digest: "no" }), /digest: /],
       [

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { issueLine } from "../result/schema_issue.ts";
 import { z } from "zod";
 import kPair from "../../fixtures/experiments/k-pair.json" with { type: "json" };
 import needle from "../../fixtures/experiments/needle.json" with { type: "json" };
@@ -211,8 +212,7 @@ export function parseExperiment(value: unknown, path: string): Experiment {
   };
   const parsed = experimentSchema.safeParse(value);
   if (!parsed.success) {
-    const [{ path: at, message }] = parsed.error.issues;
-    return fail(`${at.length > 0 ? at.join(".") : "document"}: ${message.replace(/\s+/g, " ")}`);
+    return fail(issueLine(parsed.error.issues, value));
   }
   const experiment = parsed.data;
   const { arms, seeds, evaluation, model, hypotheses, data, base } = experiment;

@@ -85,7 +85,7 @@ Deno.test("an experiment that cannot be is refused in one line that names the fi
   refuse({ seeds: [] }, /^experiment x.json: seeds: /);
   refuse({ arms: [{ name: "a", primary: false }] }, /no arm is primary$/);
   refuse({ arms: [{ name: "a", primary: true, scorer: "norm" }] }, /needs options and placement$/);
-  refuse({ unknown: 1 }, /^experiment x.json: document: /);
+  refuse({ unknown: 1 }, /^experiment x.json: the whole file: /);
   refuse(
     { hypotheses: [{ ...tiny.hypotheses[0], arm: "gla" }] },
     /^experiment x.json: hypotheses T1: gla is not one of dense, norm, other$/,

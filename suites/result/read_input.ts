@@ -30,13 +30,13 @@ export async function readInput(
     if (path === STANDARD_INPUT) {
       if (inputTaken) throw new InputError("standard input can be given once");
       inputTaken = true;
-      return decodeText(await readStream(Deno.stdin.readable, limitBytes));
+      return readText(await readStream(Deno.stdin.readable, limitBytes));
     }
     const { isDirectory, size } = await Deno.stat(path);
     if (isDirectory) throw new InputError("it is a folder, a file was expected");
     if (size > limitBytes) throw tooLarge(size, limitBytes);
     const file = await Deno.open(path);
-    return decodeText(await readStream(file.readable, limitBytes));
+    return readText(await readStream(file.readable, limitBytes));
   } catch (error) {
     if (error instanceof InputError) throw error;
     throw new InputError(
@@ -68,6 +68,26 @@ export function decodeText(bytes: Uint8Array): string {
     ? "utf-16be"
     : "utf-8";
   return new TextDecoder(encoding).decode(bytes);
+}
+
+/** The first bytes of files that are no text, and what to do about them. */
+const OTHER_KINDS: readonly [bytes: readonly number[], reason: string][] = [
+  [[0x1f, 0x8b], 'it is compressed by gzip; "gzip -dc" unpacks it, and - reads standard input'],
+  [
+    [0x28, 0xb5, 0x2f, 0xfd],
+    'it is compressed by zstd; "zstd -dc" unpacks it, and - reads standard input',
+  ],
+  [[0x50, 0x4b, 0x03, 0x04], "it is a zip archive; unpack it first"],
+];
+
+/** @throws {InputError} when the bytes are those of another kind of file. */
+function readText(bytes: Uint8Array): string {
+  for (const [start, reason] of OTHER_KINDS) {
+    if (start.every((byte, i) => bytes[i] === byte)) throw new InputError(reason);
+  }
+  const text = decodeText(bytes);
+  if (text.includes("\0")) throw new InputError("it is no text: it has zero bytes");
+  return text;
 }
 
 async function readStream(

@@ -7,6 +7,7 @@
 import { type Result, resultSchema, SCHEMA_VERSION } from "./result_schema.ts";
 import { upgradeResult } from "./upgrade.ts";
 import { plainText } from "./plain_text.ts";
+import { issueLine, shownAt } from "./schema_issue.ts";
 import { InputError, readInput, STANDARD_INPUT } from "./read_input.ts";
 
 /** Largest result file that is read. A paper-profile run with all samples stays below 2 MiB. */
@@ -94,25 +95,20 @@ export function parseResult(text: string, path: string): Result {
     refuseRepeated(parsed.data, path);
     return parsed.data;
   }
-  const issue = parsed.error.issues[0];
-  const message = issue.message.replace(/^Invalid (?:input|option): /, "");
-  const reason = issue.code === "invalid_format" && issue.format === "datetime"
-    ? `${shownAt(upgraded, issue.path)} is not a time like 2026-11-30T17:00:00.000Z`
-    : message;
-  const more = parsed.error.issues.length - 1;
-  throw new ResultFileError(
-    path,
-    `${formatPath(issue.path)}: ${reason}${more > 0 ? ` (and ${more} more)` : ""}`,
+  const { issues } = parsed.error;
+  const [{ code, path: at }] = issues;
+  const isTime = code === "invalid_format" &&
+    (issues[0] as { format?: string }).format === "datetime";
+  const line = issueLine(
+    isTime
+      ? [{
+        path: at,
+        message: `${shownAt(upgraded, at)} is not a time like 2026-11-30T17:00:00.000Z`,
+      }, ...issues.slice(1)]
+      : issues,
+    upgraded,
   );
-}
-
-/** The start of a value of a file, for an error. */
-function shownAt(value: unknown, path: readonly PropertyKey[]): string {
-  const found = path.reduce<unknown>(
-    (from, key) => (from as Record<PropertyKey, unknown>)[key],
-    value,
-  );
-  return JSON.stringify(String(found).slice(0, 40));
+  throw new ResultFileError(path, line);
 }
 
 /** Two records of one case: nobody can tell which of them counts. */
@@ -161,13 +157,6 @@ function measureNesting(text: string): { depth: number; count: number } {
     } else if (code === 0x5d || code === 0x7d) level--;
   }
   return { depth, count };
-}
-
-function formatPath(path: readonly PropertyKey[]): string {
-  const text = path.map((part, i) =>
-    typeof part === "number" ? `[${part}]` : `${i === 0 ? "" : "."}${String(part)}`
-  ).join("");
-  return text === "" ? "the whole file" : text.slice(0, 200);
 }
 
 function kindOf(value: unknown): string {

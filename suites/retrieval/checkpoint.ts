@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { issueLine } from "../result/schema_issue.ts";
 import { z } from "zod";
 import { errorLine, UsageError } from "../errors.ts";
 import { readInput } from "../result/read_input.ts";
@@ -56,8 +57,7 @@ export function parseCheckpoint(text: string, path: string): Checkpoint {
   }
   const parsed = checkpointSchema.safeParse(value);
   if (!parsed.success) {
-    const [{ path: at, message }] = parsed.error.issues;
-    return fail(`${at.length > 0 ? at.join(".") : "document"}: ${message.replace(/\s+/g, " ")}`);
+    return fail(issueLine(parsed.error.issues, value));
   }
   const checkpoint = parsed.data;
   const { tokens, modelDim, heads, headDim, layers } = checkpoint;

@@ -110,10 +110,10 @@ Deno.test("a malformed checkpoint is one line that names the field", async () =>
   assert.deepEqual(parseCheckpoint(JSON.stringify(good), "x"), good);
   const cases: [string, RegExp][] = [
     ["{", /checkpoint x: it is not JSON/],
-    ["[]", /checkpoint x: document: /],
+    ["[]", /checkpoint x: the whole file: /],
     [JSON.stringify({ ...good, version: 2 }), /checkpoint x: version: /],
     [JSON.stringify({ ...good, layers: [] }), /checkpoint x: layers: /],
-    [JSON.stringify({ ...good, extra: 1 }), /checkpoint x: document: .*extra/],
+    [JSON.stringify({ ...good, extra: 1 }), /checkpoint x: the whole file: .*extra/],
     [
       JSON.stringify({ ...good, embedding: [1] }),
       /embedding has 1 numbers, its shape needs 876/,

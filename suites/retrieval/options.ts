@@ -72,7 +72,7 @@ function parseNumbers(text: string): number[] {
 
 function parseCount(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text.trim())) {
-    throw new RangeError(`"${text}" is not a positive whole number.`);
+    throw new RangeError(`"${text}" is not a whole number from 1 to 999999999.`);
   }
   return Number(text);
 }
