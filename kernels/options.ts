@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isBeyondWhole } from "./gpu/require.ts";
 import type { LayerOptions, OptionDescriptor } from "./implementation.ts";
 
 /**
@@ -41,7 +42,8 @@ export function requireOptions(
       throw new RangeError(`${action}: option ${name} is missing`);
     }
     if (!Number.isSafeInteger(value) || value < least) {
-      throw new RangeError(`${action}: ${name} ${value} is not a whole number from ${least}`);
+      const end = isBeyondWhole(value) ? ` to ${Number.MAX_SAFE_INTEGER}` : "";
+      throw new RangeError(`${action}: ${name} ${value} is not a whole number from ${least}${end}`);
     }
     if (value % multipleOf !== 0) {
       throw new RangeError(`${action}: ${name} ${value} is not a multiple of ${multipleOf}`);

@@ -35,8 +35,15 @@ export function requireWhole(
   { least = 1, most = Number.MAX_SAFE_INTEGER }: { least?: number; most?: number } = {},
 ): void {
   if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return;
-  const range = most === Number.MAX_SAFE_INTEGER ? `from ${least}` : `from ${least} to ${most}`;
+  // The limit that every number has is named only where it is what was passed.
+  const open = most === Number.MAX_SAFE_INTEGER && !isBeyondWhole(value);
+  const range = open ? `from ${least}` : `from ${least} to ${most}`;
   throw new RangeError(`${action}: ${name} ${show(value)} is not a whole number ${range}`);
+}
+
+/** Whether a value is whole, and too large to be exact. */
+export function isBeyondWhole(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) > Number.MAX_SAFE_INTEGER;
 }
 
 /**

@@ -5,6 +5,7 @@ import { EXIT, UsageError } from "../errors.ts";
 import { parseBench } from "./bench.ts";
 import { completedOption, VERSION } from "./command.ts";
 import { COMMANDS, completion } from "./completion.ts";
+import { installDriverCommand } from "./install_driver.ts";
 import { shownLine, suggestName } from "./errors.ts";
 import { parseCommand } from "./parse_command.ts";
 
@@ -201,6 +202,14 @@ Deno.test("shownLine: what a person typed stays whole, on one line, and controls
   assert.throws(() => parseBench(["latency", "--peer", typed]), (error) => {
     assert.match(shownLine(error), /^--peer: peer x +\[31my is not one of torch-cudnn, /);
     return true;
+  });
+});
+
+Deno.test("driver takes no arguments: one that asks not to install installs nothing", async () => {
+  const ensure = () => Promise.reject(new Error("it installs"));
+  await assert.rejects(installDriverCommand(["--no-install"], ensure), {
+    name: "UsageError",
+    message: "driver takes no arguments, not --no-install",
   });
 });
 

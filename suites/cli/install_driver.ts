@@ -4,20 +4,25 @@
  *
  * @module
  */
-import { errorLine, EXIT } from "../errors.ts";
+import { errorLine, EXIT, UsageError } from "../errors.ts";
 import { DriverError, ensureDriver } from "../device/install_driver.ts";
 import { provideRuntimeDir } from "../device/runtime_dir.ts";
 import { runCommand } from "./errors.ts";
 
-if (import.meta.main) {
-  await runCommand("install_driver", async () => {
-    provideRuntimeDir();
-    try {
-      await ensureDriver({ say: (line) => console.error(line) });
-    } catch (error) {
-      if (!(error instanceof DriverError)) throw error;
-      console.error(errorLine(error));
-    }
-    return EXIT.fine;
-  });
+/** The command with its arguments, of which there are none. */
+export async function installDriverCommand(
+  args: readonly string[],
+  ensure: typeof ensureDriver = ensureDriver,
+): Promise<number> {
+  if (args.length > 0) throw new UsageError(`driver takes no arguments, not ${args.join(" ")}`);
+  provideRuntimeDir();
+  try {
+    await ensure({ say: (line) => console.error(line) });
+  } catch (error) {
+    if (!(error instanceof DriverError)) throw error;
+    console.error(errorLine(error));
+  }
+  return EXIT.fine;
 }
+
+if (import.meta.main) await runCommand("driver", () => installDriverCommand(Deno.args));
