@@ -252,6 +252,7 @@ Deno.test("parseGateConfig names what is wrong in one line", () => {
     ['{"tolerence": 1}', /tolerence/],
     ['{"cases": [{"match": "*", "accept": ["everything"]}]}', /cases\[0\]\.accept/],
     ['{"noise": -1}', /noise/],
+    ['{"tolerance": 0.1, "tolerance": 5}', /it names tolerance twice$/],
   ];
   for (const [text, message] of bad) {
     assert.throws(

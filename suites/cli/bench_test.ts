@@ -62,6 +62,8 @@ Deno.test("parseBench: each bad input is one line that names it", () => {
     ["--context 1M", /"1M" is not a positive whole number of at most 12 digits, like 8192 or 16K/],
     ["--k foo", /"foo" is neither a number nor a rule like N\/64/],
     ["--context 0", /"0" is not a positive whole number/],
+    ["--model 1000000x64x1x64", /^--model: "1000000" is not a whole number from 1 to 4096$/],
+    ["--batch 1e3", /^--batch: "1e3" is not a whole number from 1 to 999999999$/],
     ["--context", /^--context needs a value$/],
     ["--k N/0", /"N\/0" is neither a number nor a rule/],
     ["--seed 4294967295", /whole number from 0 to 4294967292/],

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { repeatedKey } from "../result/repeated_key.ts";
 import { issueLine } from "../result/schema_issue.ts";
 import { z } from "zod";
 import { whyNotTuned, withTuning } from "../../kernels/dense_attention/tuning.ts";
@@ -102,12 +103,16 @@ export async function readTuning(path: string): Promise<TuningFile> {
     throw new UsageError(`tuning ${path}: ${reason}`, { cause });
   };
   let value: unknown;
+  let text = "";
   try {
-    value = JSON.parse(await readInput(path, { limitBytes: LIMIT_BYTES }));
+    text = await readInput(path, { limitBytes: LIMIT_BYTES });
+    value = JSON.parse(text);
   } catch (error) {
     if (error instanceof InputError) return fail(error.message, error.cause);
     return fail("it is not JSON", error);
   }
+  const twice = repeatedKey(text);
+  if (twice !== undefined) return fail(`it names ${twice.slice(0, 200)} twice`);
   const parsed = tuningFileSchema.safeParse(value);
   if (!parsed.success) {
     return fail(issueLine(parsed.error.issues, value));

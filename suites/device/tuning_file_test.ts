@@ -153,6 +153,7 @@ Deno.test("a file that is not a tuning file, or was edited, is refused in one li
     const bad: [string, RegExp][] = [
       ["", /it is not JSON$/],
       ["[]", /the whole file: /],
+      [JSON.stringify(file).replace("{", '{"version": 1,'), /it names version twice$/],
       [JSON.stringify(bare), /entries\[0\]\.rows: /],
       [JSON.stringify({ ...file, version: 2 }), /version: /],
       [JSON.stringify({ ...file, digest: "no" }), /digest: /],

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { repeatedKey } from "../result/repeated_key.ts";
 import { issueLine } from "../result/schema_issue.ts";
 import { z } from "zod";
 import kPair from "../../fixtures/experiments/k-pair.json" with { type: "json" };
@@ -191,6 +192,10 @@ export async function loadExperiment(nameOrFile: string): Promise<LoadedExperime
     value = JSON.parse(text);
   } catch {
     throw new UsageError(`experiment ${nameOrFile}: it is not JSON`);
+  }
+  const twice = repeatedKey(text);
+  if (twice !== undefined) {
+    throw new UsageError(`experiment ${nameOrFile}: it names ${twice.slice(0, 200)} twice`);
   }
   const hash = await hashJson(value);
   const hashes = await Promise.all(Object.values(COMMITTED).map(hashJson));

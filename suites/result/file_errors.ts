@@ -27,6 +27,7 @@ export function describeFileError(error: unknown): string {
   }
   if (error instanceof PermissionDenied) return "no permission";
   if (/os error (28|112)\b|ENOSPC|no space left/i.test(text)) return "no space left on the device";
+  if (/os error 36\b|ENAMETOOLONG|name too long/i.test(text)) return "a name in it is too long";
   if (/os error 122\b|EDQUOT|quota exceeded/i.test(text)) return "the disk quota is used up";
   if (error instanceof IsADirectory) return "a folder of that name is in the way";
   if (error instanceof AlreadyExists) return "a file of that name is in the way";

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { repeatedKey } from "./repeated_key.ts";
 import { type Result, resultSchema, SCHEMA_VERSION } from "./result_schema.ts";
 import { upgradeResult } from "./upgrade.ts";
 import { plainText } from "./plain_text.ts";
@@ -84,6 +85,10 @@ export function parseResult(text: string, path: string): Result {
       atEnd ? `the JSON is cut off after ${text.length} characters` : `not JSON (${message})`,
       { cause: error },
     );
+  }
+  const twice = repeatedKey(text);
+  if (twice !== undefined) {
+    throw new ResultFileError(path, `it names ${twice.slice(0, 200)} twice`);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new ResultFileError(path, `expected a JSON object, found ${kindOf(value)}`);

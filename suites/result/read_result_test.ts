@@ -1,3 +1,4 @@
+import { repeatedKey } from "./repeated_key.ts";
 import assert from "node:assert/strict";
 import { sampleResult } from "./_sample_result.ts";
 import {
@@ -125,4 +126,23 @@ Deno.test("parseResult refuses a result that names a case twice", () => {
     () => parseResult(JSON.stringify(result), "x.json"),
     (error) => error instanceof ResultFileError && / it names case \S+ twice$/.test(error.message),
   );
+});
+
+Deno.test("repeatedKey: keys, not values; in each object by itself; however they are written", () => {
+  const cases: [string, string | undefined][] = [
+    ['{"a": 1, "b": {"a": [{"a": 2}, {"a": "a"}]}, "c": "a"}', undefined],
+    ['["a", "a", {"b": ["b", "b"]}]', undefined],
+    ['{"a": "\\"a\\": 1", "b\\"": 2, "b": 3}', undefined],
+    ['{"a": {"x": 1}, "b" : 2,\n"a"\n: 3}', "a"],
+    ['{"a": [{"x": 1, "\\u0078": 2}]}', "x"],
+    ['"a"', undefined],
+  ];
+  for (const [text, key] of cases) {
+    JSON.parse(text);
+    assert.equal(repeatedKey(text), key, text);
+  }
+  const text = JSON.stringify(sampleResult()).replace("{", '{"seed": 1,');
+  assert.throws(() => parseResult(text, "a.json"), {
+    message: "cannot use result file a.json: it names seed twice",
+  });
 });

@@ -111,6 +111,7 @@ Deno.test("a malformed checkpoint is one line that names the field", async () =>
   const cases: [string, RegExp][] = [
     ["{", /checkpoint x: it is not JSON/],
     ["[]", /checkpoint x: the whole file: /],
+    [JSON.stringify(good).replace("{", '{"name": "b",'), /checkpoint x: it names name twice/],
     [JSON.stringify({ ...good, version: 2 }), /checkpoint x: version: /],
     [JSON.stringify({ ...good, layers: [] }), /checkpoint x: layers: /],
     [JSON.stringify({ ...good, extra: 1 }), /checkpoint x: the whole file: .*extra/],

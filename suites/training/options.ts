@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { MOST_LAYERS } from "../../kernels/training/model/model_options.ts";
 import { RECOMPUTE_MODES } from "../../kernels/training/attention/types.ts";
 import type { Recompute } from "../../kernels/training/attention/types.ts";
 import type { SuiteFlag } from "../suite.ts";
@@ -48,7 +49,7 @@ export const TRAINING_FLAGS: readonly (SuiteFlag & { readonly name: keyof Traini
     flag: "vocabulary",
     value: "<list>",
     help: "rows of embedding and head: 256 holds all bytes, 128256 is the paper's",
-    parse: (text) => text.split(",").map(parseCount),
+    parse: (text) => text.split(",").map((part) => parseCount(part)),
   },
   {
     name: "recompute",
@@ -62,14 +63,14 @@ export const TRAINING_FLAGS: readonly (SuiteFlag & { readonly name: keyof Traini
     flag: "batch",
     value: "<number>",
     help: "sequences that run at once",
-    parse: parseCount,
+    parse: (text) => parseCount(text),
   },
   {
     name: "accumulate",
     flag: "accumulate",
     value: "<number>",
     help: "batches whose gradients make one update",
-    parse: parseCount,
+    parse: (text) => parseCount(text),
   },
   {
     name: "corpus",
@@ -97,8 +98,8 @@ function parseModel(text: string): ModelSizes {
     const names = Object.keys(MODELS).join(", ");
     throw new RangeError(`"${text}" is none of ${names} and not like 6x256x4x384.`);
   }
-  const [layers, width, heads, ffn] = sizes.map(parseCount);
-  return { layers, width, heads, ffn };
+  const [width, heads, ffn] = sizes.slice(1).map((size) => parseCount(size));
+  return { layers: parseCount(sizes[0], { most: MOST_LAYERS }), width, heads, ffn };
 }
 
 function parseRecompute(text: string): Recompute {
@@ -107,9 +108,9 @@ function parseRecompute(text: string): Recompute {
   throw new RangeError(`"${text}" is not one of ${RECOMPUTE_MODES.join(", ")}.`);
 }
 
-function parseCount(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text.trim())) {
-    throw new RangeError(`"${text}" is not a whole number from 1 to 999999999.`);
+function parseCount(text: string, { most = 999_999_999 }: { most?: number } = {}): number {
+  if (!/^[1-9]\d{0,8}$/.test(text.trim()) || Number(text) > most) {
+    throw new RangeError(`"${text}" is not a whole number from 1 to ${most}.`);
   }
   return Number(text);
 }

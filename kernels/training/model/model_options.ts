@@ -83,6 +83,9 @@ export interface Model
 
 const ACTION = "plan training";
 
+/** Every layer has kernels, buffers and host objects of its own: a million of them exhaust the host. */
+export const MOST_LAYERS = 4096;
+
 /** Bytes of the logits that exist at once by default. */
 const LOGIT_BYTES = 2 ** 29;
 
@@ -94,11 +97,11 @@ const LOGIT_BYTES = 2 ** 29;
  */
 export function fillModel(options: ModelOptions): Model {
   requireRecord(ACTION, "the model", options);
+  requireWhole(ACTION, "layers", options.layers, { most: MOST_LAYERS });
   const { layers, width, heads, ffn, vocabulary, context, dtype } = options;
   const { batch = 1, accumulate = 1, recompute = "none" } = options;
   for (
     const [name, value] of Object.entries({
-      layers,
       width,
       heads,
       ffn,
@@ -197,7 +200,7 @@ export function endsDense(
   inner: LayerAttention,
   { ends = 2 }: { readonly ends?: number } = {},
 ): LayerAttention[] {
-  requireWhole("choose dense ends", "layers", layers, { most: 2 ** 24 });
+  requireWhole("choose dense ends", "layers", layers, { most: MOST_LAYERS });
   requireRecord("choose dense ends", "the attention of inner layers", inner);
   requireWhole("choose dense ends", "ends", ends, { least: 0, most: 2 ** 24 });
   return Array.from(

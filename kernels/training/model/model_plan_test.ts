@@ -118,7 +118,8 @@ Deno.test("a model that cannot be trained is refused in one line", () => {
     const plan = () => planTraining(device, { ...TINY, dtype: "f16", ...options }, limits);
     assert.throws(plan, typeof message === "string" ? { message } : { message });
   };
-  refuse({ layers: 0 }, "plan training: layers 0 is not a whole number from 1 to 16777216");
+  refuse({ layers: 0 }, "plan training: layers 0 is not a whole number from 1 to 4096");
+  refuse({ layers: 1e6 }, "plan training: layers 1000000 is not a whole number from 1 to 4096");
   refuse({ vocabulary: 100 }, "plan training: vocabulary 100 is not a multiple of 8");
   refuse({ heads: 3 }, "plan training: width 64 is not divided by 3 heads");
   refuse({ heads: 8 }, "plan attention: head dimension 8 is not one of 32, 64, 96, 128");
