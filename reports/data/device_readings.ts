@@ -53,7 +53,7 @@ export function powerLimitText(record: CaseRecord): string {
   return deviceReadings(record).atPowerLimit ? POWER_LIMIT_TEXT : "";
 }
 
-/** The sentence under a table about those of its cases that were at their device's power limit; undefined without any. */
+/** Which cases of a table were at their device's power limit, as a sentence; undefined: none. */
 export function powerLimitSentence(
   cases: readonly { readonly name: string; readonly record: CaseRecord }[],
 ): string | undefined {

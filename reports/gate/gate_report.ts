@@ -42,7 +42,7 @@ export interface TimeComparison {
   /** Counted samples on each side. */
   readonly baselineSamples: number;
   readonly candidateSamples: number;
-  /** Sides whose samples drew as much power as the device may, so at the clock that this leaves; absent: none. */
+  /** Sides that drew as much power as the device may, so at a lower clock; absent: none. */
   readonly atPowerLimit?: readonly ("baseline" | "candidate")[];
   /**
    * Noise threshold: the relative change that the interval would hide, exp(half width) - 1. Smaller

@@ -47,7 +47,7 @@ export interface TimedSample {
   readonly round: number;
   readonly seconds: number;
   readonly canary?: number;
-  /** Whether it lowered the clock by its own power; then `canaryBefore` alone tells of other causes. */
+  /** Whether it lowered the clock itself; then `canaryBefore` alone tells of other causes. */
   readonly atPowerLimit?: boolean;
   readonly canaryBefore?: number;
   /** Why it does not count. */

@@ -83,7 +83,7 @@ export interface Model
 
 const ACTION = "plan training";
 
-/** Every layer has kernels, buffers and host objects of its own: a million of them exhaust the host. */
+/** Every layer has kernels, buffers and objects of its own: a million of them exhaust the host. */
 export const MOST_LAYERS = 4096;
 
 /** Bytes of the logits that exist at once by default. */
