@@ -4,7 +4,6 @@
  * @module
  */
 import type { CaseRecord } from "../../suites/result/result_schema.ts";
-import { isAtPowerLimit, POWER_LIMIT_TEXT } from "../gate/times_of_samples.ts";
 
 /** Clock, power and energy of a case; null if no sample of it has a reading. */
 export interface DeviceReadings {
@@ -46,6 +45,15 @@ export function deviceReadings(
       : powerWatts * statistic.median / shape.context,
     atPowerLimit: isAtPowerLimit(counted),
   };
+}
+
+/** What tables say behind a time at the device's power limit. */
+export const POWER_LIMIT_TEXT = ", at the device’s power limit";
+
+/** Whether half or more of some counted samples drew as much power as their device may. */
+export function isAtPowerLimit(counted: readonly { readonly atPowerLimit?: boolean }[]): boolean {
+  return counted.length > 0 &&
+    2 * counted.filter(({ atPowerLimit }) => atPowerLimit).length >= counted.length;
 }
 
 /** What tables say behind the time of a case at its power limit; else nothing. */

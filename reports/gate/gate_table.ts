@@ -11,7 +11,7 @@ import {
   formatRatio,
   formatSeconds,
 } from "../text/format.ts";
-import { POWER_LIMIT_TEXT } from "./times_of_samples.ts";
+import { POWER_LIMIT_TEXT } from "../data/device_readings.ts";
 import type { GateCase, GateReport, TimeComparison } from "./gate_report.ts";
 
 /** Titles of the columns of {@linkcode caseRow}. */

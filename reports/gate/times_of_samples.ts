@@ -5,6 +5,7 @@
  * @module
  */
 import type { CaseRecord } from "../../suites/result/result_schema.ts";
+import { isAtPowerLimit } from "../data/device_readings.ts";
 import { type Blocks, medianOf, robustDeviation, thin } from "./bootstrap.ts";
 
 /** Samples of a case, in one reading. */
@@ -111,15 +112,6 @@ export function outerCanary(
   >,
 ): number | undefined {
   return atPowerLimit ? canaryBefore : canary;
-}
-
-/** What tables say behind a time at the device's power limit. */
-export const POWER_LIMIT_TEXT = ", at the device’s power limit";
-
-/** Whether half or more of some counted samples drew as much power as their device may. */
-export function isAtPowerLimit(counted: readonly Pick<TimedSample, "atPowerLimit">[]): boolean {
-  return counted.length > 0 &&
-    2 * counted.filter(({ atPowerLimit }) => atPowerLimit).length >= counted.length;
 }
 
 function read(samples: readonly TimedSample[], value: (sample: TimedSample) => number): Reading {
