@@ -85,7 +85,7 @@ export function addLayerOptions(command: unknown, { verb }: { verb: string }): v
 }
 
 /** An option that takes names out of a list, separated by commas. */
-function nameList<Name extends string>(
+export function nameList<Name extends string>(
   flags: string,
   does: string,
   names: readonly Name[],

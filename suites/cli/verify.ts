@@ -4,6 +4,7 @@
  * @module
  */
 import { InvalidArgumentError } from "@commander-js/extra-typings";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { paintVerdict } from "../../reports/text/verdict_color.ts";
 import { EXIT } from "../errors.ts";
 import { readGolden } from "../check/golden.ts";
@@ -14,7 +15,7 @@ import { applyTuning } from "../device/tuning_file.ts";
 import { DEFAULT_VERIFY_SEED, formatCheck, verify } from "../correctness/verify.ts";
 import { useColor } from "./color.ts";
 import { runCommand } from "./errors.ts";
-import { tuningOption } from "./layer_options.ts";
+import { nameList, tuningOption } from "./layer_options.ts";
 import { newCommand, quietOption } from "./command.ts";
 import { parseCommand } from "./parse_command.ts";
 import { noInstallOption, stackOption } from "./device_options.ts";
@@ -28,6 +29,7 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
   const command = verifyOptions();
   if (!parseCommand(command, args)) return EXIT.fine;
   const given = command.opts();
+  const named = given.implementation as string[] | undefined;
   const quiet = given.quiet === true;
   const color = useColor(Deno.stdout);
   const say = (line: string) => quiet || console.error(line);
@@ -53,6 +55,7 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
         golden,
         quick: given.quick === true,
         seed: given.seed,
+        registry: IMPLEMENTATIONS.filter(({ name }) => named?.includes(name) ?? true),
         onCheck: (check) => {
           counts[check.status]++;
           if (quiet && check.status !== "failed") return;
@@ -80,12 +83,20 @@ export function verifyOptions() {
     description: "Check every kernel on this machine: golden vectors, float64, determinism.",
     examples: [
       ["verify --quick", "fewer shapes and golden cases"],
+      ["verify --implementation nsa", "one implementation"],
       ["verify --stack dawn", "the kernels that use matrix units"],
       ["verify --quiet", "failed checks only"],
     ],
   })
     .optionsGroup("What to check:")
     .option("--quick", "fewer shapes and golden cases")
+    .addOption(
+      nameList(
+        "--implementation <list>",
+        "implementations to check; default: all",
+        IMPLEMENTATIONS.map(({ name }) => name),
+      ),
+    )
     .option("--golden <dir>", "another folder of golden vectors; default: fixtures/golden")
     .option("--seed <number>", "seed of random shapes and inputs", parseSeed, DEFAULT_VERIFY_SEED)
     .optionsGroup("How to check:")

@@ -6,6 +6,7 @@ const refused: [string[], RegExp][] = [
   [["--bogus"], /^unknown option '--bogus'$/],
   [["--stack", "metal"], /^--stack metal is not one of auto, deno, dawn$/],
   [["--seed", "1.5"], /^--seed: "1\.5" is not a whole number from 0 to 2147483648$/],
+  [["--implementation", "dense,nas"], /^--implementation: "nas" is not one of .*nsa/],
   [["extra"], /too many arguments/],
   [["--golden", "/nonexistent"], /^read \/nonexistent\/manifest\.json: no such file$/],
 ];

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chooseCases, slow } from "../../../tools/_cases.ts";
+import { chooseCases, long } from "../../../tools/_cases.ts";
 import {
   emulatingGpu,
   MATRIX_UNITS,
@@ -132,37 +132,31 @@ Deno.test(`queries in turns give what all at once give, and match float64${PORTA
   gpu.destroy();
 });
 
-const EMULATED = chooseCases<Case>(
-  [
-    {
-      layer: nsa,
-      problem: {
-        shape: { ...SHAPE, heads: 2, kvHeads: 1, headDim: 64 },
-        options: { ...NSA, block: 64 },
-      },
-      limit: 300_000,
-      turns: "2 turns of 192 queries",
+/** A software adapter takes a minute to compile NSA's kernels for the first time. */
+const EMULATED: readonly Case[] = [
+  {
+    layer: nsa,
+    problem: {
+      shape: { ...SHAPE, heads: 2, kvHeads: 1, headDim: 64 },
+      options: { ...NSA, block: 64 },
     },
-    {
-      layer: moba,
-      problem: { shape: MOBA, options: { block: 64, topk: 4 } },
-      limit: 270_000,
-      turns: "2 turns of 192 queries",
-    },
-  ],
-  (_, i) => i === 1,
-  // A software adapter takes a minute to compile NSA's kernels for the first time.
-  (_, i) => i === 1,
-);
+    limit: 300_000,
+    turns: "2 turns of 192 queries",
+  },
+  {
+    layer: moba,
+    problem: { shape: MOBA, options: { block: 64, topk: 4 } },
+    limit: 270_000,
+    turns: "2 turns of 192 queries",
+  },
+];
 
 Deno.test({
-  ...slow(
-    `queries in turns on emulated matrix units match float64, twice the same${EMULATED.note}`,
-  ),
+  ...long("queries in turns on emulated matrix units match float64, twice the same"),
   fn: async (t) => {
     const gpu = await emulatingGpu(t);
     if (!gpu) return;
-    for (const { layer, problem, limit, turns } of EMULATED.cases) {
+    for (const { layer, problem, limit, turns } of EMULATED) {
       const emulated = narrowed(withEmulatedMatrices(gpu), limit);
       const both = { ...problem, direction: "forward-backward" } as const;
       const { variant } = layer.plan(emulated, both).stages[1];
