@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { testGpu } from "../kernels/gpu/_test_gpu.ts";
 import { inBrowser, runChecks } from "../reports/site/_check_lines.ts";
 import { digestSeededSelection } from "../suites/check/seeded_selection.ts";
-import { ALL_CASES, LONG_CASES } from "../tools/_cases.ts";
+import { LONG_CASES } from "../tools/_cases.ts";
 import { buildPage, PAGE_LIMIT_BYTES } from "./build_page.ts";
 
 let built: Promise<string> | undefined;
@@ -25,8 +25,8 @@ Deno.test({
       const file = `${folder}/index.html`;
       await Deno.writeTextFile(file, await pageHtml());
       const lines = await runChecks(test, new URL("_live_checks.ts", import.meta.url), {
-        args: [file, ...ALL_CASES ? ["--all"] : [], ...LONG_CASES ? ["--long"] : []],
-        least: LONG_CASES ? 10 : ALL_CASES ? 9 : 5,
+        args: [file, ...LONG_CASES ? ["--all", "--long"] : []],
+        least: LONG_CASES ? 10 : 5,
       });
       const found = lines.find(({ digests }) => digests)?.digests ?? [];
       const digests = found as readonly (readonly [string, string])[];

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { slow } from "../../tools/_cases.ts";
+import { long } from "../../tools/_cases.ts";
 import {
   emulatingGpu,
   matrixGpu,
@@ -112,7 +112,7 @@ for (const layer of LAYERS) {
 }
 
 Deno.test({
-  ...slow(
+  ...long(
     "gradients of a Lighthouse layer on emulated matrix units are right if some sums exceed f16",
   ),
   fn: async (t) => {

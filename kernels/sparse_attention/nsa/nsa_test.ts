@@ -113,7 +113,7 @@ const PORTABLE = chooseCases(
   ),
   (_, i) => i === 0,
   // A software adapter takes half a minute to compile each for the first time.
-  (_, i) => i === 0 || i === 3,
+  (_, i) => i === 3,
 );
 
 Deno.test({

@@ -274,7 +274,7 @@ function casesOf(dtypes: readonly DType[]): ProductCase[] {
   });
 }
 
-const PORTABLE = chooseCases(
+const PORTABLE = chooseFew(
   casesOf(["f16", "f32"]),
   ({ dtype, name }) =>
     dtype === "f16" ? !/^NN (residual|swiglu|rope)/.test(name) : /store f32|one slice/.test(name),

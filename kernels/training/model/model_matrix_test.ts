@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { slow } from "../../../tools/_cases.ts";
+import { long } from "../../../tools/_cases.ts";
 import { emulatingGpu, withEmulatedMatrices } from "../../dense_attention/matrix/_matrix_gpu.ts";
 import { testGpu } from "../../gpu/_test_gpu.ts";
 import { tinyBatch } from "./_tiny_model.ts";
@@ -38,7 +38,7 @@ Deno.test("a product of a model that stores is cut into slices, and has room for
 });
 
 Deno.test({
-  ...slow("a model on emulated matrix units trains as on portable kernels, within f16"),
+  ...long("a model on emulated matrix units trains as on portable kernels, within f16"),
   fn: async (t) => {
     const device = await emulatingGpu(t);
     if (!device) return;
