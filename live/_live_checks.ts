@@ -285,29 +285,27 @@ async function runs(browser: Browser, served: string): Promise<void> {
     assert.deepEqual(complaints, []);
     await context.close();
   });
-  if (flags.includes("--long")) {
-    await check("the training trains, and Stop ends it", async () => {
-      const context = await browser.newContext();
-      const { page, complaints } = await open(context, served);
-      await waitFor(page, "ready");
-      await page.getByRole("button", { name: "Train both" }).click();
-      await page.waitForFunction(
-        () => globalThis.lighthouse.state().training?.moment?.arms[1]?.losses.length === 2,
-        undefined,
-        PATIENCE,
-      );
-      await page.getByRole("button", { name: "Stop training" }).click();
-      await waitFor(page, "ready");
-      const { end, moment } = await page.evaluate(() => globalThis.lighthouse.state().training!);
-      assert.equal(end, "stopped");
-      for (const { losses, tokensPerSecond } of moment!.arms) {
-        assert.ok(Math.abs(losses[0]! - Math.log(256)) < 1, `${losses}`);
-        assert.ok(tokensPerSecond! > 0);
-      }
-      assert.deepEqual(complaints, []);
-      await context.close();
-    });
-  }
+  await check("the training trains, and Stop ends it", async () => {
+    const context = await browser.newContext();
+    const { page, complaints } = await open(context, served);
+    await waitFor(page, "ready");
+    await page.getByRole("button", { name: "Train both" }).click();
+    await page.waitForFunction(
+      () => globalThis.lighthouse.state().training?.moment?.arms[1]?.losses.length === 2,
+      undefined,
+      PATIENCE,
+    );
+    await page.getByRole("button", { name: "Stop training" }).click();
+    await waitFor(page, "ready");
+    const { end, moment } = await page.evaluate(() => globalThis.lighthouse.state().training!);
+    assert.equal(end, "stopped");
+    for (const { losses, tokensPerSecond } of moment!.arms) {
+      assert.ok(Math.abs(losses[0]! - Math.log(256)) < 1, `${losses}`);
+      assert.ok(tokensPerSecond! > 0);
+    }
+    assert.deepEqual(complaints, []);
+    await context.close();
+  });
   await check("one tab measures at a time, and a reload loses nothing finished", async () => {
     const context = await browser.newContext();
     const first = await open(context, `${served}?mode=quick&budget=120&autostart`);

@@ -25,7 +25,7 @@ Deno.test({
       const file = `${folder}/index.html`;
       await Deno.writeTextFile(file, await pageHtml());
       const lines = await runChecks(test, new URL("_live_checks.ts", import.meta.url), {
-        args: [file, ...LONG_CASES ? ["--all", "--long"] : []],
+        args: [file, ...LONG_CASES ? ["--all"] : []],
         least: LONG_CASES ? 10 : 5,
       });
       const found = lines.find(({ digests }) => digests)?.digests ?? [];
