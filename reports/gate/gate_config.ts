@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { repeatedKey } from "../../suites/result/repeated_key.ts";
+import { whyAmbiguous } from "../../suites/result/repeated_key.ts";
 import { issueLine } from "../../suites/result/schema_issue.ts";
 import { z } from "zod";
 import { errorLine } from "../../suites/errors.ts";
@@ -127,8 +127,8 @@ export function parseGateConfig(text: string, path: string): GateConfig {
   } catch (error) {
     throw refuse(`not JSON (${(error as Error).message})`);
   }
-  const twice = repeatedKey(text);
-  if (twice !== undefined) throw refuse(`it names ${twice.slice(0, 200)} twice`);
+  const ambiguous = whyAmbiguous(text);
+  if (ambiguous) throw refuse(ambiguous);
   const parsed = gateConfigSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw refuse(issueLine(parsed.error.issues, value).slice(0, 300));

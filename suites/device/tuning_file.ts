@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { repeatedKey } from "../result/repeated_key.ts";
+import { whyAmbiguous } from "../result/repeated_key.ts";
 import { issueLine } from "../result/schema_issue.ts";
 import { z } from "zod";
 import { whyNotTuned, withTuning } from "../../kernels/dense_attention/tuning.ts";
@@ -111,8 +111,8 @@ export async function readTuning(path: string): Promise<TuningFile> {
     if (error instanceof InputError) return fail(error.message, error.cause);
     return fail("it is not JSON", error);
   }
-  const twice = repeatedKey(text);
-  if (twice !== undefined) return fail(`it names ${twice.slice(0, 200)} twice`);
+  const ambiguous = whyAmbiguous(text);
+  if (ambiguous) return fail(ambiguous);
   const parsed = tuningFileSchema.safeParse(value);
   if (!parsed.success) {
     return fail(issueLine(parsed.error.issues, value));

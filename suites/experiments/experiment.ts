@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { repeatedKey } from "../result/repeated_key.ts";
+import { whyAmbiguous } from "../result/repeated_key.ts";
 import { issueLine } from "../result/schema_issue.ts";
 import { z } from "zod";
 import kPair from "../../fixtures/experiments/k-pair.json" with { type: "json" };
@@ -193,10 +193,8 @@ export async function loadExperiment(nameOrFile: string): Promise<LoadedExperime
   } catch {
     throw new UsageError(`experiment ${nameOrFile}: it is not JSON`);
   }
-  const twice = repeatedKey(text);
-  if (twice !== undefined) {
-    throw new UsageError(`experiment ${nameOrFile}: it names ${twice.slice(0, 200)} twice`);
-  }
+  const ambiguous = whyAmbiguous(text);
+  if (ambiguous) throw new UsageError(`experiment ${nameOrFile}: ${ambiguous}`);
   const hash = await hashJson(value);
   const hashes = await Promise.all(Object.values(COMMITTED).map(hashJson));
   return {

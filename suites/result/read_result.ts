@@ -4,11 +4,11 @@
  *
  * @module
  */
-import { repeatedKey } from "./repeated_key.ts";
+import { whyAmbiguous } from "./repeated_key.ts";
 import { type Result, resultSchema, SCHEMA_VERSION } from "./result_schema.ts";
 import { upgradeResult } from "./upgrade.ts";
 import { plainText } from "./plain_text.ts";
-import { issueLine, shownAt } from "./schema_issue.ts";
+import { issueLine } from "./schema_issue.ts";
 import { InputError, readInput, STANDARD_INPUT } from "./read_input.ts";
 
 /** Largest result file that is read. A paper-profile run with all samples stays below 2 MiB. */
@@ -86,10 +86,8 @@ export function parseResult(text: string, path: string): Result {
       { cause: error },
     );
   }
-  const twice = repeatedKey(text);
-  if (twice !== undefined) {
-    throw new ResultFileError(path, `it names ${twice.slice(0, 200)} twice`);
-  }
+  const ambiguous = whyAmbiguous(text);
+  if (ambiguous) throw new ResultFileError(path, ambiguous);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new ResultFileError(path, `expected a JSON object, found ${kindOf(value)}`);
   }
@@ -100,20 +98,7 @@ export function parseResult(text: string, path: string): Result {
     refuseRepeated(parsed.data, path);
     return parsed.data;
   }
-  const { issues } = parsed.error;
-  const [{ code, path: at }] = issues;
-  const isTime = code === "invalid_format" &&
-    (issues[0] as { format?: string }).format === "datetime";
-  const line = issueLine(
-    isTime
-      ? [{
-        path: at,
-        message: `${shownAt(upgraded, at)} is not a time like 2026-11-30T17:00:00.000Z`,
-      }, ...issues.slice(1)]
-      : issues,
-    upgraded,
-  );
-  throw new ResultFileError(path, line);
+  throw new ResultFileError(path, issueLine(parsed.error.issues, upgraded));
 }
 
 /** Two records of one case: nobody can tell which of them counts. */

@@ -40,6 +40,12 @@ export function repeatedKey(text: string): string | undefined {
   return undefined;
 }
 
+/** Why a document that JSON can parse is refused nevertheless; undefined if it is not. */
+export function whyAmbiguous(text: string): string | undefined {
+  const twice = repeatedKey(text);
+  return twice === undefined ? undefined : `it names ${twice.slice(0, 200)} twice`;
+}
+
 /** Whether a colon follows: a string of an object is a key or a value. */
 function isKey(text: string, at: number): boolean {
   while (at < text.length && text.charCodeAt(at) <= 0x20) at++;

@@ -9,6 +9,7 @@ interface Issue {
   readonly path: readonly PropertyKey[];
   readonly message: string;
   readonly code?: string;
+  readonly format?: string;
 }
 
 /** Letters of a value that a line shows. */
@@ -32,15 +33,17 @@ const MOST_LETTERS = 40;
  * ```
  */
 export function issueLine(issues: readonly Issue[], value: unknown): string {
-  const [{ path, message, code }] = issues;
-  const reason = message.replace(/\s+/g, " ").replace(/^Invalid (?:input|option): /, "");
+  const [{ path, message, code, format }] = issues;
+  const reason = code === "invalid_format" && format === "datetime"
+    ? `${shownAt(value, path)} is not a time like 2026-11-30T17:00:00.000Z`
+    : message.replace(/\s+/g, " ").replace(/^Invalid (?:input|option): /, "");
   const found = code === "invalid_value" ? `, found ${shownAt(value, path)}` : "";
   const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
   return `${formatPath(path)}: ${reason}${found}${more}`;
 }
 
 /** The start of the value at a path; `nothing` where there is none. */
-export function shownAt(value: unknown, path: readonly PropertyKey[]): string {
+function shownAt(value: unknown, path: readonly PropertyKey[]): string {
   let found = value;
   for (const key of path) found = (found as Record<PropertyKey, unknown> | undefined)?.[key];
   return found === undefined ? "nothing" : JSON.stringify(found).slice(0, MOST_LETTERS);

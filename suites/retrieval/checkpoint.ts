@@ -9,7 +9,7 @@
  *
  * @module
  */
-import { repeatedKey } from "../result/repeated_key.ts";
+import { whyAmbiguous } from "../result/repeated_key.ts";
 import { issueLine } from "../result/schema_issue.ts";
 import { z } from "zod";
 import { errorLine, UsageError } from "../errors.ts";
@@ -56,8 +56,8 @@ export function parseCheckpoint(text: string, path: string): Checkpoint {
   } catch {
     return fail("it is not JSON");
   }
-  const twice = repeatedKey(text);
-  if (twice !== undefined) return fail(`it names ${twice.slice(0, 200)} twice`);
+  const ambiguous = whyAmbiguous(text);
+  if (ambiguous) return fail(ambiguous);
   const parsed = checkpointSchema.safeParse(value);
   if (!parsed.success) {
     return fail(issueLine(parsed.error.issues, value));
