@@ -90,11 +90,13 @@ async function main(): Promise<number> {
   const [report, skips] = [`${folder}/junit.xml`, `${folder}/skips.txt`];
   await Deno.writeTextFile(report, "");
   await Deno.writeTextFile(skips, "");
-  const preload = fileURLToPath(new URL("_note_skips.ts", import.meta.url));
+  const preload = ["_note_skips.ts", "_short_diffs.ts"].map((name) =>
+    `--preload=${fileURLToPath(new URL(name, import.meta.url))}`
+  );
   try {
     const { code, signal } = await new Deno.Command(command, {
       args: [
-        ...[...flags, "--parallel", `--junit-path=${report}`, `--preload=${preload}`],
+        ...[...flags, "--parallel", `--junit-path=${report}`, ...preload],
         ...Deno.args.slice(end + 1),
       ],
       env: {

@@ -68,6 +68,31 @@ Deno.test("run_tests: a failed test is exit code 1", async () => {
   assert.match(text, /^FAILED \| 0 passed \| 1 failed/m);
 });
 
+const LARGE = `
+import assert from "node:assert/strict";
+const made = (change) => Object.assign(new Uint32Array(20_000), change);
+Deno.test("equal", () => assert.deepEqual({ a: made() }, { a: made() }));
+Deno.test("all", () => assert.deepEqual(made().map((_, i) => i + 1), made()));
+Deno.test("nested", () => assert.deepEqual({ a: [made({ 7: 1 })] }, { a: [made()] }, "sums"));
+Deno.test("types", () => assert.deepEqual(Float32Array.from(made()), made()));
+Deno.test("signs", () => assert.deepEqual(Array(9000).fill(-0), Array(9000).fill(0)));
+Deno.test("lengths", () => assert.deepEqual(Array(9000).fill(1), Array(9001).fill(1)));
+Deno.test("small", () => assert.deepEqual([1, 2], [1, 3]));
+`;
+
+Deno.test("run_tests: large values that differ fail soon, with the first difference", async () => {
+  const { code, text } = await runTests(LARGE);
+  assert.equal(code, 1);
+  assert.match(text, /^FAILED \| 1 passed \| 6 failed/m);
+  assert.match(text, /AssertionError: \[0\]: 1, expected 0 \(20000 of 20000 differ\)\n/);
+  assert.match(text, /AssertionError: sums\n\[a\]\[0\]\[7\]: 1, expected 0\n/);
+  assert.match(text, /: the values: a Float32Array, expected a Uint32Array\n/);
+  assert.match(text, /: \[0\]: -0, expected 0 \(9000 of 9000 differ\)\n/);
+  assert.match(text, /: the values: 9000 entries, 9001 were expected\n/);
+  // Of small ones Node's own description.
+  assert.match(text, /\+ {3}2\n- {3}3\n/);
+});
+
 Deno.test("skipLines: the first reasons in full", () => {
   const notes = Array.from({ length: 12 }, (_, i) => `skipped: ${i}`);
   assert.deepEqual(skipLines(notes.slice(0, 10).join("\n") + "\n"), notes.slice(0, 10));
